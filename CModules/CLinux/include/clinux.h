@@ -1,0 +1,4 @@
+#pragma once
+#include "clinux_epoll.h"
+#include "clinux_process.h"
+#include "clinux_sockets.h"

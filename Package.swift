@@ -1,0 +1,113 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// `_GNU_SOURCE` must agree between every C module and every Swift target, or glibc's types clash.
+let gnuSource: SwiftSetting = .unsafeFlags(["-Xcc", "-D_GNU_SOURCE=1"])
+
+let rules: [SwiftSetting] = [
+    gnuSource,
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// Tests handle raw bytes and C interfaces all the time; marking each as unsafe would tell nobody anything.
+let testRules: [SwiftSetting] = [
+    gnuSource,
+    .treatAllWarnings(as: .error),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+let cRules: [CSetting] = [.define("_GNU_SOURCE", to: "1")]
+
+func c(_ name: String, link: [LinkerSetting] = []) -> Target {
+    .target(name: name, path: "CModules/\(name)", cSettings: cRules, linkerSettings: link)
+}
+
+func swift(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: rules)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources,
+        swiftSettings: testRules)
+}
+
+/// A program of the benchmark kit: like tests it handles raw bytes all the time, and it is never installed.
+func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Tests/Benchmarks/\(name)", swiftSettings: testRules)
+}
+
+let package = Package(
+    name: "pgsluice",
+    products: [
+        .executable(name: "pgsluice", targets: ["pgsluice"])
+    ],
+    dependencies: [],
+    targets: [
+        // C shims: vetted calls and constants, no logic.
+        c("CURing", link: [.linkedLibrary(":liburing.a")]),
+        c("CLinux"),
+        c("COpenSSL", link: [.linkedLibrary("crypto")]),
+        c("CShared"),
+        c("CLibPQ", link: [.linkedLibrary("pq")]),
+
+        // Pure: no system calls, no clock, no globals.
+        swift("Base", []),
+        swift("Wire", ["Base"]),
+        swift("Crypto", ["Base", "COpenSSL"]),
+        swift("Auth", ["Base", "Wire", "Crypto"]),
+        swift("Config", ["Base"]),
+        swift("SharedState", ["Base", "CShared"]),
+        swift("PoolCore", ["Base", "Wire", "Auth", "Config", "SharedState"]),
+        swift("Console", ["Base", "Wire", "Config", "SharedState"]),
+
+        // Touching the machine.
+        swift("System", ["Base", "CLinux"]),
+        swift("EventLoop", ["Base", "System", "CURing"]),
+        swift(
+            "Worker",
+            ["Base", "Wire", "Crypto", "Auth", "Config", "SharedState", "PoolCore", "System", "EventLoop"]),
+        swift("Supervisor", ["Base", "System", "Config", "SharedState", "Console", "Wire"]),
+        swift("Validator", ["Base", "Config", "Auth", "System"]),
+        .executableTarget(
+            name: "pgsluice",
+            dependencies: ["Base", "System", "Config", "Supervisor", "Validator", "Worker"],
+            path: "Sources/pgsluice", swiftSettings: rules),
+
+        tests("BaseTests", ["Base"]),
+        tests("WireTests", ["Base", "Wire"]),
+        tests("CryptoTests", ["Base", "Crypto"]),
+        tests("AuthTests", ["Base", "Wire", "Crypto", "Auth"]),
+        tests("ConfigTests", ["Base", "Config"]),
+        tests("SharedStateTests", ["Base", "SharedState"]),
+        tests("PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore"]),
+        tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),
+        tests("SystemTests", ["Base", "System"]),
+        tests("EventLoopTests", ["Base", "System", "EventLoop"]),
+        .executableTarget(
+            name: "SupervisorHost",
+            dependencies: ["Base", "System", "Config", "SharedState", "Supervisor", "Validator"],
+            path: "Tests/SupervisorHost", swiftSettings: testRules),
+        tests(
+            "SupervisorTests",
+            ["Base", "System", "Config", "SharedState", "Console", "Supervisor", "SupervisorHost"]),
+        tests("Integration", ["CLibPQ"]),
+
+        .target(
+            name: "BenchmarkSupport", dependencies: ["Base", "CLinux", "System"],
+            path: "Tests/Benchmarks/Support",
+            swiftSettings: testRules),
+        benchmark("NullPostgres", ["Base", "BenchmarkSupport", "CLinux", "System"]),
+        benchmark("LoadGenerator", ["Base", "BenchmarkSupport", "CLinux", "System"]),
+        .testTarget(
+            name: "BenchmarkTests", dependencies: ["Base", "BenchmarkSupport"],
+            path: "Tests/Benchmarks/Tests",
+            swiftSettings: testRules),
+    ]
+)

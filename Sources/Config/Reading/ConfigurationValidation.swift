@@ -1,0 +1,196 @@
+/// Checks a configuration that was read: what needs more than one setting to judge, and what this release
+/// must refuse rather than do less than it was told.
+struct ConfigurationValidation {
+    /// Longest name of a Unix socket, by the kernel's `sun_path` less the zero at its end.
+    private static let socketPathLimit = 107
+
+    /// What was read.
+    private(set) var configuration: Configuration
+    /// What there is to say, the parser's first.
+    private(set) var diagnostics: [Diagnostic]
+    private let parser: ConfigurationParser
+
+    /// A check of what `parser` has read.
+    init(parser: ConfigurationParser) {
+        self.parser = parser
+        configuration = parser.configuration
+        diagnostics = parser.diagnostics
+    }
+
+    /// Checks everything.
+    ///
+    /// - Parameters:
+    ///   - listenersArePassed: listening sockets come from the service manager, so none need be configured.
+    ///   - canRead: whether a file can be read.
+    mutating func check(listenersArePassed: Bool, canRead: (String) -> Bool) {
+        checkListening(listenersArePassed: listenersArePassed)
+        checkAuthentication(canRead: canRead)
+        checkTLS()
+        configuration.databases.forEach { check($0) }
+        if let database = configuration.autoDatabase { check(database) }
+        configuration.users.forEach { check($0) }
+        configuration.peers.forEach { check($0) }
+        warnOfSettingsWithoutEffect()
+        if !parser.hasMainSection, !diagnostics.contains(where: { $0.severity == .error }) {
+            diagnostics.append(
+                Diagnostic(
+                    .warning, file: parser.path, line: 0, "there is no [pgbouncer] section; all defaults hold"
+                ))
+        }
+    }
+
+    private mutating func checkListening(listenersArePassed: Bool) {
+        let settings = configuration.settings
+        if settings.listenAddresses.isEmpty, settings.unixSocketDirectory.isEmpty, !listenersArePassed {
+            error(
+                "unix_socket_dir",
+                "listen_addr and unix_socket_dir are both empty: there is nowhere to listen")
+        }
+        let socketName = "/.s.PGSQL.\(settings.listenPort)"
+        let length = settings.unixSocketDirectory.utf8.count + socketName.utf8.count
+        if length > ConfigurationValidation.socketPathLimit {
+            error(
+                "unix_socket_dir",
+                "unix_socket_dir is too long: with \(socketName) it has \(length) bytes, "
+                    + "and \(ConfigurationValidation.socketPathLimit) are possible")
+        }
+    }
+
+    private mutating func checkAuthentication(canRead: (String) -> Bool) {
+        let settings = configuration.settings
+        switch settings.authType {
+        case .cert, .hba, .ldap, .pam:
+            error(
+                "auth_type",
+                "auth_type = \(settings.authType.rawValue) is not available in this release, which has "
+                    + "scram-sha-256, md5, plain, trust and any")
+        case .trust, .plain, .md5, .scramSHA256:
+            if settings.authFile == nil {
+                warn(
+                    "auth_type",
+                    "auth_type = \(settings.authType.rawValue) without auth_file: nobody can log in")
+            }
+        case .any:
+            break
+        }
+        if let user = settings.text(of: "auth_user"), !user.isEmpty {
+            error("auth_user", "auth_user is not available in this release: every user must be in auth_file")
+        }
+        if let name = settings.text(of: "auth_dbname"), ConfigurationValidation.isReserved(name) {
+            error("auth_dbname", "auth_dbname cannot be \"\(name)\", which is the console")
+        }
+        if let file = settings.authFile, !canRead(file) {
+            warn("auth_file", "auth_file \"\(file)\" cannot be read: no user has a password")
+        }
+    }
+
+    private mutating func checkTLS() {
+        let settings = configuration.settings
+        if settings.clientTLSMode != .disable {
+            error(
+                "client_tls_sslmode",
+                "client_tls_sslmode = \(settings.clientTLSMode.rawValue): "
+                    + "TLS is not available in this release, which accepts only disable")
+        }
+        let mode = settings.serverTLSMode.rawValue
+        switch settings.serverTLSMode {
+        case .disable: break
+        case .allow, .prefer:
+            warn(
+                "server_tls_sslmode",
+                "server_tls_sslmode = \(mode): TLS is not available in this release, "
+                    + "servers are connected in plain"
+            )
+        case .require, .verifyCA, .verifyFull:
+            error(
+                "server_tls_sslmode",
+                "server_tls_sslmode = \(mode): TLS is not available in this release, "
+                    + "which will not connect in plain where TLS is demanded")
+        }
+    }
+
+    private mutating func check(_ database: DatabaseDefinition) {
+        let name = database.name
+        func report(_ message: String) { error(.databases, name, "database \"\(name)\" \(message)") }
+        if ConfigurationValidation.isReserved(name) { report("is reserved for the console") }
+        if name.isEmpty { report("has no name") }
+        if name.utf8.count > 63 { report("has a name longer than 63 bytes") }
+        if let other = database.databaseName, other.utf8.count > 63 {
+            report("has a dbname longer than 63 bytes")
+        }
+        if let user = database.user, user.utf8.count > 127 { report("has a user longer than 127 bytes") }
+        if let password = database.password, password.utf8.count > 65530 {
+            report("has a password longer than 65530 bytes")
+        }
+        if database.authUser != nil {
+            report("has an auth_user, which is not available in this release")
+        }
+        for host in database.hosts {
+            if case .unixDirectory(let directory) = host {
+                let length = directory.utf8.count + "/.s.PGSQL.\(database.port)".utf8.count
+                if length > ConfigurationValidation.socketPathLimit {
+                    report("has a directory as host that is too long")
+                }
+            }
+        }
+    }
+
+    private mutating func check(_ user: UserDefinition) {
+        if user.name.isEmpty { error(.users, user.name, "a user has no name") }
+        if user.name.utf8.count > 127 {
+            error(.users, user.name, "user \"\(user.name)\" has a name longer than 127 bytes")
+        }
+    }
+
+    private mutating func check(_ peer: PeerDefinition) {
+        guard let host = peer.host else {
+            return error(.peers, String(peer.id), "peer \(peer.id) has no host")
+        }
+        if host.text.utf8.contains(UInt8(ascii: ",")) {
+            error(.peers, String(peer.id), "peer \(peer.id) has several hosts; it can have one")
+        }
+    }
+
+    /// Warns, once each, of settings that were given another value than their default and do nothing yet.
+    private mutating func warnOfSettingsWithoutEffect() {
+        for (index, field) in SettingTable.settings.enumerated() where field.setting.support == .notYet {
+            let setting = field.setting
+            // These have checks of their own.
+            let isChecked = ["client_tls_sslmode", "server_tls_sslmode", "auth_user"].contains(setting.name)
+            guard !isChecked, parser.settingPlaces[index] != nil else { continue }
+            let text = configuration.settings.texts[index]
+            guard text ?? "" != setting.defaultText ?? "" else { continue }
+            warn(setting.name, "\(setting.name) has no effect in this release")
+        }
+        if let first = configuration.peers.first {
+            let place = parser.entryPlaces[.peers]?[Array(String(first.id).utf8)]
+            diagnostics.append(
+                Diagnostic(
+                    .warning, file: place?.file ?? parser.path, line: place?.line ?? 0,
+                    "[peers] has no effect in this release"))
+        }
+    }
+
+    /// Whether a database's name is taken by the console.
+    static func isReserved(_ name: String) -> Bool { name == "pgbouncer" || name == "pgsluice" }
+
+    private mutating func error(_ setting: String, _ message: String) {
+        report(.error, setting, message)
+    }
+
+    private mutating func warn(_ setting: String, _ message: String) {
+        report(.warning, setting, message)
+    }
+
+    private mutating func report(_ severity: Diagnostic.Severity, _ setting: String, _ message: String) {
+        let place = SettingTable.settingIndex(setting).flatMap { parser.settingPlaces[$0] }
+        diagnostics.append(
+            Diagnostic(severity, file: place?.file ?? parser.path, line: place?.line ?? 0, message))
+    }
+
+    private mutating func error(_ section: Setting.Section, _ entry: String, _ message: String) {
+        let place = parser.entryPlaces[section]?[Array(entry.utf8)]
+        diagnostics.append(
+            Diagnostic(.error, file: place?.file ?? parser.path, line: place?.line ?? 0, message))
+    }
+}

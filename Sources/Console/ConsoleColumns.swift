@@ -1,0 +1,51 @@
+import SharedState
+import Wire
+
+/// The columns of PgBouncer 1.26, in order. Tools find them by name, some by place.
+extension ShowCommand {
+    /// The columns of this table; none for what is not a table or not available.
+    var columns: [ConsoleColumn] {
+        switch self {
+        case .stats:
+            [ConsoleColumn("database", .text)] + ShowCommand.numerics(StatisticsColumns.stats)
+        case .statsTotals:
+            [ConsoleColumn("database", .text)] + ShowCommand.numerics(StatisticsColumns.totals)
+        case .statsAverages:
+            [ConsoleColumn("database", .text)] + ShowCommand.numerics(StatisticsColumns.averages)
+        case .totals:
+            [ConsoleColumn("name", .text), ConsoleColumn("value", .numeric)]
+        case .clients: ShowCommand.columns(.clients)
+        case .servers: ShowCommand.columns(.servers)
+        case .pools: ShowCommand.columns(.pools)
+        case .databases: ShowCommand.columns(.databases)
+        case .users: ShowCommand.columns(.users)
+        case .lists: ShowCommand.columns(.lists)
+        case .config:
+            ["key", "value", "default", "changeable"].map { ConsoleColumn($0, .text) }
+        case .version: [ConsoleColumn("version", .text)]
+        case .state: [ConsoleColumn("key", .text), ConsoleColumn("value", .text)]
+        case .help, .sockets, .fds, .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones: []
+        }
+    }
+
+    private static func numerics(_ names: [String]) -> [ConsoleColumn] {
+        names.map { ConsoleColumn($0, .numeric) }
+    }
+
+    /// The columns of rows that workers send, with their types: numbers, except those that are text.
+    private static func columns(_ kind: RowsKind) -> [ConsoleColumn] {
+        kind.columns.map { name in
+            // The sizes of a user are text: PgBouncer shows an empty one where none is set.
+            let isText = texts.contains(name) || kind == .users && sizes.contains(name)
+            return ConsoleColumn(name, isText ? .text : .int4)
+        }
+    }
+
+    private static let sizes: Set = ["pool_size", "reserve_pool_size"]
+
+    private static let texts: Set = [
+        "type", "user", "database", "replication", "state", "addr", "local_addr", "connect_time",
+        "request_time", "ptr", "link", "tls", "application_name", "pool_mode", "load_balance_hosts", "name",
+        "host", "force_user", "list",
+    ]
+}

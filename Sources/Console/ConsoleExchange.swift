@@ -1,0 +1,57 @@
+public import Config
+public import SharedState
+
+/// What a console session wants from the supervisor before it can answer.
+public enum ConsoleRequest: Equatable, Sendable {
+    /// Rows of these kinds from all workers; answer with `rows`.
+    case rows([RowsKind])
+    /// Answer with `statistics`.
+    case statistics
+    /// Answer with `configuration`.
+    case configuration
+    /// Answer with `state`.
+    case state
+    /// Read the configuration anew; answer with `done` or `failed`.
+    case reload
+    /// Carry out an order everywhere; answer with `done` or `failed` when every worker has acknowledged it.
+    /// `shutdownNow` is not answered: the session ends with the process.
+    case order(OrderKind, database: [UInt8]?)
+    /// Somebody on this connection wants the session with this key to give up what it waits for. The
+    /// connection closes without an answer.
+    case cancel(ConsoleCancelKey)
+}
+
+/// What the supervisor answers.
+public enum ConsoleAnswer {
+    /// To `rows`.
+    case rows(CollectedRows)
+    /// To `statistics`.
+    case statistics(StatisticsReport)
+    /// To `configuration`: what `Configuration.configRows` gives.
+    case configuration([Configuration.Row])
+    /// To `state`.
+    case state(ConsoleState)
+    /// The command has been carried out.
+    case done
+    /// It has not.
+    case failed(ConsoleError)
+}
+
+/// What SHOW STATE shows.
+public enum ConsoleState: Equatable, Sendable {
+    case active, paused, suspended
+}
+
+/// What a client must present to cancel what a console session waits for.
+public struct ConsoleCancelKey: Hashable, Sendable {
+    /// The number given as the server process.
+    public let processId: Int32
+    /// Four secret bytes, from the system's random source.
+    public let secret: [UInt8]
+
+    /// A key from its parts.
+    public init(processId: Int32, secret: [UInt8]) {
+        self.processId = processId
+        self.secret = secret
+    }
+}

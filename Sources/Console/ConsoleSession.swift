@@ -1,0 +1,400 @@
+public import Base
+public import SharedState
+import Wire
+
+/// One console connection as the supervisor serves it: bytes in, bytes and requests out.
+///
+/// The supervisor calls `receive` with what it read, then `advance` until that gives `nil`; a request it
+/// gets from `advance` it answers with `answer` and calls `advance` again. After each it sends what is in
+/// `output`, calls `advance` once more when some of it is sent, and closes the connection once `isClosing`
+/// and everything is sent. It reads only while `wantsInput`, which bounds the memory of a session.
+public struct ConsoleSession: ~Copyable {
+    /// The database that is the console.
+    public static let databaseName = "pgbouncer"
+    /// A second name of it.
+    public static let databaseAlias = "pgsluice"
+    /// Longest message that is read.
+    static let messageLimit = 16 * 1024
+    /// Bytes not yet sent above which nothing is read.
+    static let outputLimit = 1 << 20
+
+    /// Where the session is.
+    private enum Phase: Equatable {
+        /// The first packet is expected.
+        case startup
+        /// Commands are served.
+        case ready
+        /// The supervisor works on one.
+        case waiting(ConsoleCommand)
+        /// Nothing more is read.
+        case closing
+    }
+
+    /// Bytes to send. The supervisor removes what it has sent.
+    public var output = ByteBuffer(capacity: 1024)
+    /// What this session's client must present to cancel.
+    public let cancelKey: ConsoleCancelKey
+    /// What the session may do.
+    public let role: ConsoleRole
+
+    private var input = ByteBuffer(capacity: 1024)
+    private var phase: Phase
+    private let notifyMessage: String
+    private let formatTime: (UInt64) -> String
+    private var totals = PoolTotals()
+    private var log: [String] = []
+
+    /// A session whose client a worker has authenticated. Welcomes it at once.
+    ///
+    /// - Parameters:
+    ///   - parameters: of the client's startup packet.
+    ///   - notifyMessage: `login_notify_message`, empty for none.
+    ///   - formatTime: writes microseconds since 1970 as local time, `YYYY-MM-DD HH:MM:SS TZ`.
+    public init(
+        role: ConsoleRole, parameters: [Parameter], cancelKey: ConsoleCancelKey, notifyMessage: String = "",
+        formatTime: @escaping (UInt64) -> String
+    ) {
+        self.role = role
+        self.cancelKey = cancelKey
+        self.notifyMessage = notifyMessage
+        self.formatTime = formatTime
+        phase = .ready
+        welcome(parameters)
+    }
+
+    /// A session on the control socket, whose peer is an admin by its credentials and begins with a startup
+    /// packet.
+    public init(
+        controlSocketWith cancelKey: ConsoleCancelKey, notifyMessage: String = "",
+        formatTime: @escaping (UInt64) -> String
+    ) {
+        role = .admin
+        self.cancelKey = cancelKey
+        self.notifyMessage = notifyMessage
+        self.formatTime = formatTime
+        phase = .startup
+    }
+
+    // MARK: Driving
+
+    /// Takes bytes the client sent.
+    public mutating func receive(_ bytes: RawSpan) {
+        if phase != .closing { input.append(bytes) }
+    }
+
+    /// Serves what has arrived until a request needs the supervisor (then it is returned), or more bytes
+    /// are needed.
+    public mutating func advance() -> ConsoleRequest? {
+        while true {
+            switch phase {
+            case .startup:
+                guard let packet = takeStartupPacket() else { return nil }
+                if let request = start(packet) { return request }
+            case .ready:
+                guard output.count < ConsoleSession.outputLimit, let message = takeMessage() else {
+                    return nil
+                }
+                if let request = serve(message.type, message.body) { return request }
+            case .waiting, .closing:
+                return nil
+            }
+        }
+    }
+
+    /// Answers the request that `advance` returned last.
+    public mutating func answer(_ answer: ConsoleAnswer) {
+        guard case .waiting(let command) = phase else { return }
+        phase = .ready
+        switch answer {
+        case .done:
+            complete(command)
+        case .failed(let error):
+            fail(error)
+        case .rows(let rows):
+            guard case .show(let what) = command else { break }
+            show(what, rows)
+        case .statistics(let report):
+            guard case .show(let what) = command else { break }
+            StatisticsTables.table(what, report).encode(into: &output)
+        case .configuration(let settings):
+            PlainTables.configuration(settings).encode(into: &output)
+        case .state(let state):
+            PlainTables.state(state).encode(into: &output)
+        }
+        output.appendReadyForQuery(.idle)
+    }
+
+    /// The client has gone or cannot be read: nothing more is served.
+    public mutating func close() {
+        phase = .closing
+        input.removeAll()
+    }
+
+    // MARK: Looking
+
+    /// Whether bytes should be read from the client.
+    public var wantsInput: Bool {
+        switch phase {
+        case .startup, .ready: output.count < ConsoleSession.outputLimit
+        case .waiting, .closing: false
+        }
+    }
+
+    /// Whether the connection ends when `output` is sent.
+    public var isClosing: Bool { phase == .closing }
+
+    /// Whether the session waits for an answer of the supervisor.
+    public var isWaiting: Bool {
+        if case .waiting = phase { return true }
+        return false
+    }
+
+    /// The command the supervisor works on.
+    public var waitingCommand: ConsoleCommand? {
+        if case .waiting(let command) = phase { return command }
+        return nil
+    }
+
+    /// What this session added to the statistics of database `pgbouncer` since the last call.
+    public mutating func takeTotals() -> PoolTotals {
+        defer { totals = PoolTotals() }
+        return totals
+    }
+
+    /// The errors it answered with since the last call, for the log.
+    public mutating func takeLog() -> [String] {
+        defer { log = [] }
+        return log
+    }
+
+    // MARK: Startup
+
+    private mutating func takeStartupPacket() -> [UInt8]? {
+        do throws(WireError) {
+            guard let byteCount = try StartupPacket.byteCount(of: input.bytes), input.count >= byteCount
+            else { return nil }
+            let packet = input.bytes.extracting(0..<byteCount).array
+            input.removeFirst(byteCount)
+            return packet
+        } catch {
+            end(ConsoleError("bad packet header"))
+            return nil
+        }
+    }
+
+    private mutating func start(_ packet: [UInt8]) -> ConsoleRequest? {
+        let bytes = unsafe packet.span.bytes
+        switch StartupPacket.parse(bytes) {
+        case .sslRequest, .gssEncryptionRequest:
+            output.append(UInt8(ascii: "N"))
+        case .cancelRequest(let processId, let key):
+            close()
+            return .cancel(ConsoleCancelKey(processId: processId, secret: Array(packet[key])))
+        case .invalidCancelRequest:
+            close()
+        case .startup(let minor, let range):
+            guard let parameters = ConsoleSession.parameters(bytes.extracting(range)) else {
+                end(ConsoleError("invalid startup packet layout: expected terminator as last byte"))
+                break
+            }
+            guard ConsoleSession.namesConsole(parameters) else {
+                end(ConsoleError(.invalidCatalogName, "only database pgbouncer is served here"))
+                break
+            }
+            if minor > 0 { output.appendNegotiateProtocolVersion(newestMinor: 0, unsupportedNames: []) }
+            phase = .ready
+            welcome(parameters)
+        case .protocol2:
+            end(ConsoleError("old V2 protocol not supported"))
+        case .invalidHeader:
+            end(ConsoleError("bad packet header"))
+        }
+        return nil
+    }
+
+    private static func parameters(_ bytes: RawSpan) -> [Parameter]? {
+        guard var reader = try? StartupParameters(bytes) else { return nil }
+        var parameters: [Parameter] = []
+        while let parameter = reader.next() {
+            parameters.append(Parameter(name: parameter.name.array, value: parameter.value.array))
+        }
+        return parameters
+    }
+
+    private static func namesConsole(_ parameters: [Parameter]) -> Bool {
+        func value(_ name: String) -> [UInt8]? { parameters.last { $0.name == Array(name.utf8) }?.value }
+        let name = value("database") ?? value("user") ?? []
+        return name == Array(databaseName.utf8) || name == Array(databaseAlias.utf8)
+    }
+
+    private mutating func welcome(_ parameters: [Parameter]) {
+        output.appendAuthenticationOk()
+        for (name, value) in Welcome.parameters(parameters) {
+            output.appendParameterStatus(name: name, value: value)
+        }
+        let key = cancelKey
+        unsafe output.appendBackendKeyData(processID: key.processId, key: key.secret.span.bytes)
+        if !notifyMessage.isEmpty {
+            output.appendNoticeResponse(.notice, .successfulCompletion, notifyMessage)
+        }
+        output.appendReadyForQuery(.idle)
+        totals[.clientLogins] += 1
+    }
+
+    // MARK: Commands
+
+    private mutating func takeMessage() -> (type: UInt8, body: [UInt8])? {
+        var reader = MessageReader(input.bytes)
+        let header: MessageHeader
+        do throws(WireError) {
+            guard let next = try MessageHeader.read(&reader) else { return nil }
+            header = next
+        } catch {
+            end(ConsoleError("bad packet header"))
+            return nil
+        }
+        guard header.bodyByteCount <= ConsoleSession.messageLimit else {
+            end(ConsoleError("packet too large for admin console"))
+            return nil
+        }
+        guard input.count >= header.messageByteCount else { return nil }
+        let body = input.bytes.extracting(5..<header.messageByteCount).array
+        input.removeFirst(header.messageByteCount)
+        return (header.type, body)
+    }
+
+    private mutating func serve(_ type: UInt8, _ body: [UInt8]) -> ConsoleRequest? {
+        switch type {
+        case FrontendMessage.query:
+            guard body.last == 0, body.firstIndex(of: 0) == body.count - 1 else {
+                end(ConsoleError("bad packet"))
+                return nil
+            }
+            totals[.queries] += 1
+            totals[.transactions] += 1
+            totals[.receivedBytes] += UInt64(body.count + MessageHeader.byteCount)
+            return run(Array(body.dropLast()))
+        case FrontendMessage.terminate:
+            close()
+        case FrontendMessage.parse, FrontendMessage.bind, FrontendMessage.execute:
+            refuse("extended query protocol not supported by admin console")
+        case _:
+            refuse("unsupported packet type for admin console: \(type)")
+        }
+        return nil
+    }
+
+    /// Runs a query: answers it at once, or says what is needed for that.
+    private mutating func run(_ query: [UInt8]) -> ConsoleRequest? {
+        do throws(ConsoleError) {
+            let command = try ConsoleCommand.parse(query)
+            guard role == .admin || !command.needsAdmin else { throw .adminAccessNeeded }
+            if let request = try request(command) {
+                phase = .waiting(command)
+                return request
+            }
+            complete(command)
+        } catch {
+            fail(error)
+        }
+        output.appendReadyForQuery(.idle)
+        return nil
+    }
+
+    /// What the supervisor must do for a command; `nil` when nothing.
+    private func request(_ command: ConsoleCommand) throws(ConsoleError) -> ConsoleRequest? {
+        switch command {
+        case .show(let what): return try request(what)
+        case .showParameter, .setParameter: return nil
+        case .set: throw .notAvailable("SET")
+        case .reload: return .reload
+        case .pause(let database):
+            if let database, ConsoleSession.isConsole(database) { throw .adminDatabase("pause") }
+            return .order(.pause, database: database)
+        case .resume(let database):
+            return .order(.resume, database: database)
+        case .shutdown(.immediate): return .order(.shutdownNow, database: nil)
+        case .shutdown(.waitForServers): return .order(.shutdownWaitForServers, database: nil)
+        case .shutdown(.waitForClients): return .order(.shutdownWaitForClients, database: nil)
+        case .unavailable(let name): throw .notAvailable(name.rawValue.uppercased())
+        }
+    }
+
+    private func request(_ what: ShowCommand) throws(ConsoleError) -> ConsoleRequest? {
+        guard what.isAvailable else { throw .notAvailable("SHOW \(what.rawValue.uppercased())") }
+        switch what {
+        case .stats, .statsTotals, .statsAverages, .totals: return .statistics
+        case .clients: return .rows([.clients])
+        case .servers: return .rows([.servers])
+        case .pools: return .rows([.pools])
+        case .databases: return .rows([.databases])
+        case .users: return .rows([.users])
+        case .lists: return .rows([.databases, .users, .pools, .lists])
+        case .config: return .configuration
+        case .state: return .state
+        case .help, .version, .sockets, .fds, .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones:
+            return nil
+        }
+    }
+
+    private static func isConsole(_ database: [UInt8]) -> Bool { database == Array(databaseName.utf8) }
+
+    /// Answers a command that has been carried out and shows no rows of the supervisor's.
+    private mutating func complete(_ command: ConsoleCommand) {
+        switch command {
+        case .show(.version): PlainTables.version.encode(into: &output)
+        case .show(.help):
+            output.appendNoticeResponse(
+                .notice, .successfulCompletion, "Console usage", detail: PlainTables.help)
+            output.appendCommandComplete("SHOW")
+        case .show: output.appendCommandComplete("SHOW")
+        case .showParameter(let parameter): PlainTables.parameter(parameter).encode(into: &output)
+        case .setParameter, .set:
+            output.appendNoticeResponse(.notice, .successfulCompletion, "SET ignored")
+            output.appendCommandComplete("SET")
+        case .reload: output.appendCommandComplete("RELOAD")
+        case .pause: output.appendCommandComplete("PAUSE")
+        case .resume: output.appendCommandComplete("RESUME")
+        case .shutdown: output.appendCommandComplete("SHUTDOWN")
+        case .unavailable(let name): output.appendCommandComplete(name.rawValue.uppercased())
+        }
+    }
+
+    private mutating func show(_ what: ShowCommand, _ rows: CollectedRows) {
+        var tables = RowsTables(rows, formatTime: formatTime)
+        guard let table = tables.table(what) else { return fail(.invalidCommand([])) }
+        for worker in rows.missingWorkers {
+            notice("worker \(worker) did not answer in time; its part is missing")
+        }
+        if tables.badSourceCount > 0 {
+            notice("\(tables.badSourceCount) answers of workers could not be read to their end")
+        }
+        table.encode(into: &output)
+    }
+
+    private mutating func notice(_ text: String) {
+        output.appendNoticeResponse(.notice, .successfulCompletion, text)
+    }
+
+    // MARK: Errors
+
+    /// The command failed, the session goes on.
+    private mutating func fail(_ error: ConsoleError) {
+        log.append(error.message)
+        output.appendErrorResponse(.error, error.sqlState, error.message)
+    }
+
+    /// As PgBouncer answers packets the console does not know: an error, ready, and then the end.
+    private mutating func refuse(_ message: String) {
+        fail(ConsoleError(message))
+        output.appendReadyForQuery(.idle)
+        end(ConsoleError("bad packet"))
+    }
+
+    /// The session ends with this message.
+    private mutating func end(_ error: ConsoleError) {
+        log.append(error.message)
+        output.appendErrorResponse(.fatal, error.sqlState, error.message)
+        close()
+    }
+}

@@ -1,0 +1,54 @@
+import Base
+import Config
+import Wire
+
+/// The tables that need no worker.
+enum PlainTables {
+    /// SHOW VERSION. Tools parse it.
+    static var version: ConsoleTable {
+        var table = ConsoleTable(columns: ShowCommand.version.columns)
+        table.append([ProductVersion.banner])
+        return table
+    }
+
+    /// SHOW CONFIG.
+    static func configuration(_ settings: [Configuration.Row]) -> ConsoleTable {
+        var table = ConsoleTable(columns: ShowCommand.config.columns)
+        for setting in settings {
+            table.append([
+                Array(setting.key.utf8), setting.value.map { Array($0.utf8) },
+                setting.defaultText.map { Array($0.utf8) },
+                Array((setting.isChangeable ? "yes" : "no").utf8),
+            ])
+        }
+        return table
+    }
+
+    /// SHOW STATE.
+    static func state(_ state: ConsoleState) -> ConsoleTable {
+        var table = ConsoleTable(columns: ShowCommand.state.columns)
+        table.append(["active", state == .active ? "yes" : "no"])
+        table.append(["paused", state == .paused ? "yes" : "no"])
+        table.append(["suspended", state == .suspended ? "yes" : "no"])
+        return table
+    }
+
+    /// SHOW of a parameter the console only pretends to have.
+    static func parameter(_ parameter: ConsoleParameter) -> ConsoleTable {
+        var table = ConsoleTable(columns: [ConsoleColumn(parameter.rawValue, .text)])
+        table.append([parameter.value])
+        return table
+    }
+
+    /// The detail of SHOW HELP's notice.
+    static let help = """
+
+        \tSHOW HELP|VERSION|STATE|CONFIG
+        \tSHOW DATABASES|POOLS|USERS|CLIENTS|SERVERS|LISTS
+        \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS
+        \tRELOAD
+        \tPAUSE [<db>]
+        \tRESUME [<db>]
+        \tSHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]
+        """
+}

@@ -1,0 +1,62 @@
+public import Base
+public import SharedState
+
+/// Marks handles that name a connection of the worker; the worker owns the record behind them.
+public enum ConnectionMark {}
+
+/// Names one socket of the worker. The worker makes it, the core stores and returns it.
+public typealias ConnectionID = Handle<ConnectionMark>
+
+/// Whose bytes a connection carries.
+@frozen
+public enum Peer: BitwiseCopyable, Hashable {
+    /// A client's connection.
+    case client(Handle<Client>)
+    /// A connection to PostgreSQL.
+    case server(Handle<Server>)
+    /// The worker's end of the socket pair through which the supervisor serves this client's console.
+    case console(Handle<Client>)
+}
+
+/// How a connection is to be closed.
+@frozen
+public enum CloseStyle: UInt8, BitwiseCopyable {
+    /// At once; what is queued for sending is dropped.
+    case now
+    /// After everything queued has been sent, or a few seconds have passed.
+    case flushed
+}
+
+/// What the core wants done. The worker carries actions out in order, right after the call that queued them.
+///
+/// Offsets and counts are in bytes. `forward` speaks of the bytes that were handed to `received`; `send`,
+/// `log` and the others speak of the core's `output`, which the worker empties when it has carried out all
+/// actions.
+@frozen
+public enum Action: BitwiseCopyable {
+    /// Give this connection to the core's client: start receiving on it.
+    case serve(ConnectionID, Handle<Client>)
+    /// Send a range of the bytes being received, after what is queued on that connection already.
+    case forward(ConnectionID, offset: Int, count: Int)
+    /// Send a range of `output`, after what is queued on that connection already.
+    case send(ConnectionID, offset: Int, count: Int)
+    /// The reason to hold back this connection's input is gone: deliver what is held, and receive on.
+    case resume(ConnectionID)
+    /// End this connection; nothing of it is reported any more.
+    case close(ConnectionID, CloseStyle)
+    /// Open a connection to PostgreSQL for this server; `PoolCore.endpoint(of:)` tells where.
+    case connect(Handle<Server>)
+    /// Give up an attempt that has not been answered by `connected` or `connectFailed` yet.
+    case abandonConnect(Handle<Server>)
+    /// Pass the console session of this authenticated client on; `PoolCore.consoleLogin(of:)` tells what of
+    /// it.
+    case openConsole(Handle<Client>)
+    /// Tell every other worker of a cancel key that no client here has. The range of `output` is the key.
+    case broadcastCancel(offset: Int, count: Int)
+    /// Write a log line.
+    case log(LogLevel, offset: Int, count: Int)
+    /// The order with this number has been carried out.
+    case acknowledge(epoch: UInt64)
+    /// No client (or, when waiting for servers, no server) is left: the worker may end.
+    case drained
+}

@@ -1,0 +1,310 @@
+import Auth
+public import Base
+import Config
+public import SharedState
+import Wire
+
+/// Proving who a client is, and its welcome.
+extension PoolCore {
+    /// Begins the exchange that `auth_type` asks for.
+    ///
+    /// A user that does not exist goes through the same exchange as one that does, and fails at its end.
+    mutating func authenticate(_ client: Handle<Client>) {
+        guard let login = clientLogins[client] else { return }
+        let start = output.count
+        switch configuration.settings.authType {
+        case .any:
+            authenticated(client)
+        case .trust:
+            if login.user != nil {
+                authenticated(client)
+            } else {
+                refuse(client, .authentication(.trust, user: userName(login)))
+            }
+        case .plain:
+            clientLogins[client]?.exchange = .plain
+            output.appendAuthenticationCleartext()
+            send(clients[client].connection, from: start)
+        case .md5:
+            if case .scram = login.secret { return beginScram(client, login) }
+            var salt: UInt32 = 0
+            for _ in 0..<4 { salt = salt << 8 | UInt32(entropy.takeByte()) }
+            clientLogins[client]?.exchange = .md5(salt: salt)
+            output.appendAuthenticationMD5(salt: salt)
+            send(clients[client].connection, from: start)
+        case .scramSHA256:
+            beginScram(client, login)
+        case .cert, .hba, .ldap, .pam:
+            // Refused when the configuration was read.
+            refuse(client, .configuration)
+        }
+    }
+
+    private mutating func beginScram(_ client: Handle<Client>, _ login: ClientLogin) {
+        let verifier = scramVerifier(login)
+        let nonce = entropy.take(18)
+        clientLogins[client]?.exchange = .scram(
+            ScramServer(verifier: verifier.value, nonce: nonce, isMock: verifier.isMock))
+        let start = output.count
+        output.appendAuthenticationSASL(mechanisms: ["SCRAM-SHA-256"])
+        send(clients[client].connection, from: start)
+    }
+
+    /// What the client's proof is checked against; for users without a usable secret a mock one.
+    private mutating func scramVerifier(_ login: ClientLogin) -> (value: ScramVerifier, isMock: Bool) {
+        switch login.secret {
+        case .scram(let verifier):
+            return (verifier, false)
+        case .plain(let password) where !password.isEmpty:
+            guard let user = login.user else { break }
+            if let known = users[user].verifier { return (known, false) }
+            let made = ScramVerifier(
+                deriving: password, salt: ScramVerifier.salt(for: login.userName, secret: mockSecret),
+                iterations: configuration.settings.scramIterations)
+            users[user].verifier = made
+            return (made, false)
+        case .plain, .none, .md5:
+            break
+        }
+        let iterations = configuration.settings.scramIterations
+        return (ScramVerifier(mockFor: login.userName, secret: mockSecret, iterations: iterations), true)
+    }
+
+    /// Bytes of a client that is being authenticated.
+    mutating func authenticationBytes(_ client: Handle<Client>, _ bytes: RawSpan) -> Consumption {
+        let count = bytes.byteCount
+        var offset = 0
+        while offset < count {
+            if case .finished = clientLogins[client]?.exchange {
+                // The supervisor is about to take over, and reads this.
+                clients[client].isHeld = true
+                return Consumption(consumed: offset, needed: 0)
+            }
+            guard count - offset >= 5 else { return Consumption(consumed: offset, needed: 5) }
+            let type = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            let length = unsafe UInt32(
+                bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset + 1, as: UInt32.self))
+            guard type == FrontendMessage.password || type == FrontendMessage.terminate, length >= 4,
+                length <= 65_536
+            else {
+                failLength(client, bytes, offset, length)
+                return Consumption(consumed: count, needed: 0)
+            }
+            if type == FrontendMessage.terminate {
+                closeClient(client, .now, reason: "client close request")
+                return Consumption(consumed: count, needed: 0)
+            }
+            let total = Int(length) + 1
+            guard count - offset >= total else { return Consumption(consumed: offset, needed: total) }
+            answer(client, bytes.extracting((offset + 5)..<(offset + total)))
+            offset += total
+            guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
+            guard clients[client].state == .authenticating else {
+                return receivedRest(.client(client), bytes, offset)
+            }
+        }
+        return Consumption(consumed: count, needed: 0)
+    }
+
+    private mutating func answer(_ client: Handle<Client>, _ body: RawSpan) {
+        guard let login = clientLogins[client] else { return }
+        switch login.exchange {
+        case .none, .finished:
+            refuse(client, .passwordBeforeStartup)
+        case .plain:
+            guard let password = PasswordMessage.password(in: body), password.byteCount > 0 else {
+                return refuse(client, .emptyPassword)
+            }
+            let isRight = login.user != nil && login.secret.matches(password: password, user: login.userName)
+            if isRight {
+                authenticated(client)
+            } else {
+                refuse(client, .authentication(.password, user: userName(login)))
+            }
+        case .md5(let salt):
+            guard let response = PasswordMessage.password(in: body) else {
+                return refuse(client, .emptyPassword)
+            }
+            let isRight =
+                login.user != nil
+                && login.secret.matches(md5Response: response, user: login.userName, salt: salt)
+            if isRight {
+                authenticated(client)
+            } else {
+                refuse(client, .authentication(.password, user: userName(login)))
+            }
+        case .scram(var exchange):
+            answerScram(client, login, &exchange, body)
+        }
+    }
+
+    private mutating func answerScram(
+        _ client: Handle<Client>, _ login: ClientLogin, _ exchange: inout ScramServer, _ body: RawSpan
+    ) {
+        switch exchange.receive(body) {
+        case .continue(let data):
+            clientLogins[client]?.exchange = .scram(exchange)
+            let start = output.count
+            output.appendAuthenticationSASLContinue(data.rawSpan)
+            send(clients[client].connection, from: start)
+        case .success(let data, let clientKey):
+            let start = output.count
+            output.appendAuthenticationSASLFinal(data.rawSpan)
+            send(clients[client].connection, from: start)
+            // Only a secret that PostgreSQL may store too opens PostgreSQL.
+            if case .scram(let verifier) = login.secret, let user = login.user {
+                users[user].passThrough = ScramKeys(clientKey: clientKey, serverKey: verifier.serverKey)
+            }
+            authenticated(client)
+        case .invalidMechanism:
+            refuse(client, .invalidMechanism)
+        case .failure:
+            refuse(client, .authentication(.sasl, user: userName(login)))
+        }
+    }
+
+    private func userName(_ login: ClientLogin) -> String { String(decoding: login.userName, as: UTF8.self) }
+
+    private mutating func refuse(_ client: Handle<Client>, _ fault: LoginFault) {
+        if let login = clientLogins[client] {
+            let start = output.count
+            appendClientPrefix(client)
+            output.append("login failed: db=")
+            output.append(login.databaseName)
+            output.append(" user=")
+            output.append(login.userName)
+            log(.log, from: start)
+        }
+        fail(client, .login(fault))
+    }
+
+    // MARK: Authenticated
+
+    /// The client is who it says: into its pool, or to the console.
+    mutating func authenticated(_ client: Handle<Client>) {
+        guard var login = clientLogins[client] else { return }
+        if login.isForConsole {
+            if let user = login.user { clients[client].user = Int32(user) }
+            clientLogins[client]?.exchange = .finished
+            return actions.append(.openConsole(client))
+        }
+        if lifecycle.waitsForServers { return fail(client, .login(.shuttingDown)) }
+        // Looked up only now, or again: a reload may have come in between.
+        login.database = databaseNumber(login.databaseName)
+        guard let database = login.database else {
+            return fail(
+                client, .login(.noSuchDatabase(name: String(decoding: login.databaseName, as: UTF8.self))))
+        }
+        guard !databases[database].isDisabled else {
+            return fail(client, .login(.databaseDisabled(name: name(of: database))))
+        }
+        // Others may have come in while this one was proving who it is.
+        if let problem = clientLimits(login) { return fail(client, problem) }
+        let forced = databases[database].definition.user.map { userNumber(Array($0.utf8)) }
+        guard let poolUser = forced ?? login.user else { return fail(client, .login(.configuration)) }
+        guard let pool = poolNumber(database, poolUser) else { return fail(client, .login(.limit(.pools))) }
+        if databases[database].definition.user == nil, let loginUser = login.user, loginUser != poolUser {
+            preconditionFailure("without a forced user a client's pool is its own user's")
+        }
+        let user = login.user ?? poolUser
+        clients[client].database = Int32(database)
+        clients[client].user = Int32(user)
+        clients[client].isCounted = true
+        databases[database].clientCount += 1
+        users[user].clientCount += 1
+        enter(pool, client, login)
+    }
+
+    private mutating func enter(_ pool: Handle<Pool>, _ client: Handle<Client>, _ login: ClientLogin) {
+        clients[client].pool = pool
+        pools[pool].clientCounts[Int(Client.State.authenticating.rawValue)] &+= 1
+        var values = ParameterValues(repeating: 0)
+        for (index, value) in login.parameters {
+            bytes.release(values[index])
+            values[index] = bytes.intern(value)
+        }
+        addHost(client, &values)
+        clients[client].parameters = parameters.intern(values, &bytes)
+        pools[pool].counters.add(.clientLogins, 1)
+        if pools[pool].welcomeMessages != 0 { return welcome(client) }
+        if let failure = knownFailure(pool) { return fail(client, failure) }
+        clients[client].waitStart = now
+        moveClient(client, to: .waitingForWelcome)
+        openServers(pool)
+    }
+
+    /// With `application_name_add_host` the name tells where the client is.
+    private mutating func addHost(_ client: Handle<Client>, _ values: inout ParameterValues) {
+        guard configuration.settings.applicationNameAddHost, let origin = clientOrigins[client] else {
+            return
+        }
+        let index = Parameters.applicationNameIndex
+        var text = values[index] == 0 ? Array("app".utf8) : [UInt8](copying: bytes[values[index]])
+        text += Array(" - \(origin.address):\(origin.port)".utf8)
+        bytes.release(values[index])
+        values[index] = bytes.intern(text)
+    }
+
+    /// Tells a client that it is in, with the parameters of its pool and a cancel key.
+    mutating func welcome(_ client: Handle<Client>) {
+        let pool = clients[client].pool
+        let start = output.count
+        output.appendAuthenticationOk()
+        bytes.append(pools[pool].welcomeMessages, to: &output)
+        let own = parameters.values(clients[client].parameters)
+        var values = own
+        let common = parameters.values(pools[pool].welcomeParameters)
+        for index in 0..<Parameters.limit {
+            if values[index] == 0 { values[index] = common[index] }
+            bytes.retain(values[index])
+            guard values[index] != 0 else { continue }
+            appendParameterStatus(index, values[index])
+        }
+        let merged = parameters.intern(values, &bytes)
+        parameters.release(clients[client].parameters, &bytes)
+        clients[client].parameters = merged
+        appendKey(client)
+        let notice = configuration.settings.loginNotifyMessage
+        if !notice.isEmpty { output.appendNoticeResponse(.notice, .successfulCompletion, notice) }
+        output.appendReadyForQuery(.idle)
+        send(clients[client].connection, from: start)
+        moveClient(client, to: .idle)
+        clientLogins.removeValue(forKey: client)
+        resume(client)
+    }
+
+    private mutating func appendKey(_ client: Handle<Client>) {
+        var key = InlineArray<32, UInt8>(repeating: 0)
+        let count = secretByteCount(client)
+        for index in 0..<count { key[index] = clients[client].secret[index] }
+        output.appendBackendKeyData(
+            processID: clients[client].processID, key: unsafe key.span.bytes.extracting(0..<count))
+    }
+
+    // MARK: Console
+
+    /// What the supervisor has to know of a console login; for the worker that carries out `openConsole`.
+    public func consoleLogin(of client: Handle<Client>) -> ConsoleLogin? {
+        guard clients.contains(client), let login = clientLogins[client], let access = login.consoleRole
+        else {
+            return nil
+        }
+        let origin = clientOrigins[client]
+        return ConsoleLogin(
+            clientId: clients[client].id, user: login.userName, role: access == .stats ? .stats : .admin,
+            address: Array((origin?.address ?? "").utf8), port: UInt16(clamping: origin?.port ?? 0),
+            parameters: login.parameters.map { Parameter(name: parameters.names[$0.index], value: $0.value) })
+    }
+
+    /// The supervisor serves the session from now on; this worker only passes bytes.
+    mutating func consoleOpened(_ client: Handle<Client>, _ relay: ConnectionID) {
+        guard clients.contains(client), clients[client].state == .authenticating else {
+            return actions.append(.close(relay, .now))
+        }
+        clients[client].relay = relay
+        moveClient(client, to: .relayed)
+        clientLogins.removeValue(forKey: client)
+        resume(client)
+        actions.append(.resume(clients[client].connection))
+    }
+}

@@ -1,0 +1,302 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// From accept to the point where a client is known: first packets, parameters, limits.
+extension PoolCore {
+    /// A listener has accepted a connection.
+    mutating func accepted(_ connection: ConnectionID, _ origin: ClientOrigin) {
+        guard let client = clients.insert(Client(connection: connection, id: segment.nextConnectionId()))
+        else {
+            let start = output.count
+            output.appendErrorResponse(ClientError.login(.limit(.instance(limit: clients.capacity))))
+            send(connection, from: start)
+            return actions.append(.close(connection, .flushed))
+        }
+        clients[client].connectedAt = now
+        clients[client].connectedAtWall = wallClock
+        clients[client].lastActivity = now
+        clientOrigins[client] = origin
+        // The upper bits would make the process id negative.
+        clients[client].processID = Int32(
+            bitPattern: UInt32(entropy.takeByte() & 0x7F) << 24
+                | UInt32(entropy.takeByte()) << 16 | UInt32(entropy.takeByte()) << 8
+                | UInt32(entropy.takeByte()) | 1)
+        for index in 0..<32 { clients[client].secret[index] = entropy.takeByte() }
+        scheduleUpkeep(within: PoolCore.busyUpkeep)
+        actions.append(.serve(connection, client))
+    }
+
+    /// Bytes of a client that has not sent its startup packet yet.
+    mutating func startupBytes(_ client: Handle<Client>, _ bytes: RawSpan) -> Consumption {
+        let count = bytes.byteCount
+        var offset = 0
+        while offset < count {
+            let rest = bytes.extracting(offset..<count)
+            let length: Int?
+            do throws(WireError) { length = try StartupPacket.byteCount(of: rest) } catch {
+                fail(client, .startup(.invalidHeader(hexadecimal: StartupFault.hexadecimal(rest))))
+                return Consumption(consumed: count, needed: 0)
+            }
+            guard let length else { return Consumption(consumed: offset, needed: 8) }
+            guard rest.byteCount >= length else { return Consumption(consumed: offset, needed: length) }
+            let packet = rest.extracting(0..<length)
+            offset += length
+            startupPacket(client, packet, isLast: offset == count)
+            guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
+            guard clients[client].state == .startup else {
+                return receivedRest(.client(client), bytes, offset)
+            }
+        }
+        return Consumption(consumed: count, needed: 0)
+    }
+
+    private mutating func startupPacket(_ client: Handle<Client>, _ packet: RawSpan, isLast: Bool) {
+        switch StartupPacket.parse(packet) {
+        case .sslRequest:
+            refuseEncryption(client, isLast, .unencryptedDataAfterSSLRequest)
+        case .gssEncryptionRequest:
+            refuseEncryption(client, isLast, .unencryptedDataAfterGSSRequest)
+        case .cancelRequest(let processID, let key):
+            cancelArrived(client, processID, packet.extracting(key))
+        case .invalidCancelRequest:
+            closeClient(client, .now, reason: "bad cancel request")
+        case .protocol2:
+            fail(client, .startup(.protocol2))
+        case .invalidHeader:
+            fail(client, .startup(.invalidHeader(hexadecimal: StartupFault.hexadecimal(packet))))
+        case .startup(let minor, let range):
+            do throws(StartupFault) {
+                let login = try readParameters(client, minor, packet.extracting(range))
+                begin(client, login)
+            } catch {
+                fail(client, .startup(error))
+            }
+        }
+    }
+
+    private mutating func refuseEncryption(_ client: Handle<Client>, _ isLast: Bool, _ fault: StartupFault) {
+        // Anything behind the request was put there by somebody who hoped we would take it for encrypted.
+        guard isLast else { return fail(client, .startup(fault)) }
+        let start = output.count
+        output.append(UInt8(ascii: "N"))
+        send(clients[client].connection, from: start)
+    }
+
+    // MARK: Parameters
+
+    private mutating func readParameters(
+        _ client: Handle<Client>, _ minor: Int, _ range: RawSpan
+    ) throws(StartupFault) -> ClientLogin {
+        var login = ClientLogin()
+        var scan = try StartupParameters(range)
+        while let parameter = scan.next() {
+            if parameter.name.isEqual(to: "replication") { readReplication(client, parameter.value) }
+        }
+        var unsupported: [[UInt8]] = []
+        var reader = try StartupParameters(range)
+        while let parameter = reader.next() {
+            try readParameter(client, parameter, &login, &unsupported)
+        }
+        guard !login.userName.isEmpty else { throw .noUserName }
+        guard login.userName.count < 128 else { throw .userNameTooLong }
+        if login.databaseName.isEmpty { login.databaseName = login.userName }
+        clients[client].hasLongKey = minor >= 2
+        if minor > 2 || !unsupported.isEmpty, !clients[client].isNegotiated {
+            clients[client].isNegotiated = true
+            let start = output.count
+            output.appendNegotiateProtocolVersion(newestMinor: min(minor, 2), unsupportedNames: unsupported)
+            send(clients[client].connection, from: start)
+        }
+        return login
+    }
+
+    private mutating func readReplication(_ client: Handle<Client>, _ value: RawSpan) {
+        switch String(decodingBytes: value).lowercased() {
+        case "database": clients[client].replication = .logical
+        case "true", "on", "yes", "1", "t", "y": clients[client].replication = .physical
+        default: clients[client].replication = .none
+        }
+    }
+
+    private mutating func readParameter(
+        _ client: Handle<Client>, _ parameter: borrowing StartupParameter, _ login: inout ClientLogin,
+        _ unsupported: inout [[UInt8]]
+    ) throws(StartupFault) {
+        let name = parameter.name
+        if name.isEqual(to: "user") {
+            login.userName = [UInt8](copying: parameter.value)
+        } else if name.isEqual(to: "database") {
+            login.databaseName = [UInt8](copying: parameter.value)
+        } else if name.isEqual(to: "replication") {
+            return
+        } else if name.isEqual(to: "options") {
+            try readOptions(client, parameter.value, &login)
+        } else if name.byteCount >= 5, name.extracting(0..<5).isEqual(to: "_pq_.") {
+            unsupported.append([UInt8](copying: name))
+        } else if !take(name, parameter.value, &login) {
+            throw .unsupportedParameter(name: String(decodingBytes: name))
+        }
+    }
+
+    /// Keeps a parameter if it is tracked, drops it if it may be dropped; false when it is neither.
+    private mutating func take(_ name: RawSpan, _ value: RawSpan, _ login: inout ClientLogin) -> Bool {
+        if let index = parameters.index(of: name) {
+            login.parameters.append((index, [UInt8](copying: value)))
+            return true
+        }
+        let text = String(decodingBytes: name).lowercased()
+        if configuration.settings.ignoreStartupParameters.contains(where: { $0.lowercased() == text }) {
+            return true
+        }
+        // Servers from 12 on treat every positive value alike, and JDBC always sends one.
+        if text == "extra_float_digits", let digits = Int(String(decodingBytes: value)), digits >= 1 {
+            return true
+        }
+        return false
+    }
+
+    private mutating func readOptions(
+        _ client: Handle<Client>, _ value: RawSpan, _ login: inout ClientLogin
+    ) throws(StartupFault) {
+        if clients[client].replication != .none {
+            bytes.release(clients[client].replicationOptions)
+            clients[client].replicationOptions = bytes.intern(value)
+            return
+        }
+        var parsed = ByteBuffer(capacity: 256)
+        try StartupOptions.parse(value, into: &parsed)
+        let ignoresOthers = configuration.settings.ignoreStartupParameters.contains("options")
+        var reader = try StartupParameters(parsed.bytes)
+        while let option = reader.next() {
+            if !take(option.name, option.value, &login), !ignoresOthers {
+                throw .unsupportedOption(name: String(decodingBytes: option.name))
+            }
+        }
+    }
+
+    // MARK: Who may come in
+
+    /// The startup packet has been read: limits first, then authentication.
+    private mutating func begin(_ client: Handle<Client>, _ login: ClientLogin) {
+        var login = login
+        let isConsole = login.isForConsole
+        clientLogins[client] = login
+        let limit = identity.share(of: configuration.settings.maxClientConnections)
+        if !isConsole, limit > 0, clients.count > limit {
+            return fail(client, .login(.limit(.instance(limit: configuration.settings.maxClientConnections))))
+        }
+        if !isConsole, lifecycle.isShuttingDown { return fail(client, .login(.shuttingDown)) }
+        // Nobody makes us remember a database before it is known who asks for it.
+        if !isConsole { login.database = databaseIndex[login.databaseName] }
+        if isConsole {
+            guard let role = consoleRole(client, login) else { return fail(client, .login(.notAllowed)) }
+            login.consoleRole = role
+        }
+        if let index = userIndex[login.userName], users[index].isKnown {
+            login.user = index
+            login.secret = users[index].secret
+        }
+        if let problem = clientLimits(login) { return fail(client, problem) }
+        clientLogins[client] = login
+        logAttempt(client, login)
+        moveClient(client, to: .authenticating)
+        if login.isTrustedOwner { return authenticated(client) }
+        authenticate(client)
+    }
+
+    func clientLimits(_ login: ClientLogin) -> ClientError? {
+        guard !login.isForConsole else { return nil }
+        if let database = login.database {
+            let own = databases[database].definition.maxDatabaseClientConnections.map(Int.init) ?? 0
+            let limit = own > 0 ? own : configuration.settings.maxDatabaseClientConnections
+            if limit > 0, databases[database].clientCount >= identity.share(of: limit) {
+                return .login(.limit(.database(name: name(of: database), limit: limit)))
+            }
+        }
+        if let user = login.user {
+            let own = userDefinition(user)?.maxUserClientConnections.map(Int.init) ?? 0
+            let limit = own > 0 ? own : configuration.settings.maxUserClientConnections
+            if limit > 0, users[user].clientCount >= identity.share(of: limit) {
+                let name = String(decoding: login.userName, as: UTF8.self)
+                return .login(.limit(.user(name: name, limit: limit)))
+            }
+        }
+        return nil
+    }
+
+    /// What a user may do on the console; `nil` when nothing.
+    private mutating func consoleRole(_ client: Handle<Client>, _ login: ClientLogin) -> ConsoleAccess? {
+        let name = String(decoding: login.userName, as: UTF8.self)
+        let settings = configuration.settings
+        if name == "pgbouncer", let origin = clientOrigins[client], origin.isUnix, origin.isOwnUser {
+            return .owner
+        }
+        if settings.adminUsers.contains(name) { return .admin }
+        if settings.statsUsers.contains(name) { return .stats }
+        return settings.authType == .any ? .stats : nil
+    }
+
+    private mutating func logAttempt(_ client: Handle<Client>, _ login: ClientLogin) {
+        guard configuration.settings.logConnections else { return }
+        let start = output.count
+        appendClientPrefix(client)
+        output.append("login attempt: db=")
+        output.append(login.databaseName)
+        output.append(" user=")
+        output.append(login.userName)
+        output.append(" tls=no replication=")
+        switch clients[client].replication {
+        case .none: output.append("no")
+        case .physical: output.append("physical")
+        case .logical: output.append("logical")
+        }
+        log(.log, from: start)
+    }
+}
+
+/// What is known of a client while it logs in.
+struct ClientLogin {
+    var userName: [UInt8] = []
+    var databaseName: [UInt8] = []
+    /// Tracked parameters from the startup packet, by index.
+    var parameters: [(index: Int, value: [UInt8])] = []
+    /// Index of the database, or `nil` when there is none of that name: authentication runs all the same.
+    var database: Int?
+    /// Index of the user, or `nil` when nobody of that name exists: authentication runs all the same.
+    var user: Int?
+    var secret = StoredSecret.none
+    var consoleRole: ConsoleAccess?
+    /// The exchange that runs.
+    var exchange = Exchange.none
+
+    /// Whether it wants the console and not a database.
+    var isForConsole: Bool {
+        databaseName.elementsEqual("pgbouncer".utf8) || databaseName.elementsEqual("pgsluice".utf8)
+    }
+
+    /// The owner of the process, over the Unix socket, needs no password.
+    var isTrustedOwner: Bool { consoleRole == .owner }
+}
+
+/// What a console session may do.
+public enum ConsoleAccess: Sendable {
+    /// Everything, as the user who runs the process.
+    case owner
+    /// Everything.
+    case admin
+    /// Look, and change nothing.
+    case stats
+}
+
+/// The authentication exchange with a client.
+enum Exchange {
+    case none
+    case plain
+    case md5(salt: UInt32)
+    case scram(ScramServer)
+    /// It has succeeded, and the supervisor is about to take over.
+    case finished
+}

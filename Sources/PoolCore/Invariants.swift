@@ -1,0 +1,261 @@
+import Base
+
+/// What must be true between events. For tests: O(everything), and allocates.
+extension PoolCore {
+    /// Tells what is wrong with the records, in words; nothing when all is well.
+    ///
+    /// Counts agree with records, lists with states, references with their holders.
+    func checkInvariants() -> [String] {
+        var faults: [String] = []
+        var holders = Holders()
+        checkClients(&faults, &holders)
+        checkServers(&faults, &holders)
+        checkPools(&faults, &holders)
+        checkReferences(&faults, holders)
+        if clients.count == 0, servers.count == 0 { checkEmptiness(&faults) }
+        if inputStart != 0 { faults.append("the start of the input is left over") }
+        return faults
+    }
+
+    private func checkClients(_ faults: inout [String], _ holders: inout Holders) {
+        var byDatabase: [Int: Int] = [:]
+        var byUser: [Int: Int] = [:]
+        for slot in 0..<clients.slotLimit {
+            guard let handle = clients.handle(at: slot) else { continue }
+            let client = clients[handle]
+            holders.retain(client.parameters)
+            holders.text(client.replicationOptions)
+            holders.statement(client.unnamedStatement)
+            holders.clientNames += Int(client.statements.count)
+            var entry = client.statements.first
+            while !entry.isNone {
+                holders.statement(statements.clientName(entry).statement)
+                entry = statements.clientName(entry).links.next
+            }
+            if client.isCounted {
+                byDatabase[Int(client.database), default: 0] += 1
+                byUser[Int(client.user), default: 0] += 1
+            }
+            let isLinked = client.state == .linked
+            if isLinked != servers.contains(client.server), client.replication == .none {
+                faults.append("client \(slot) is \(client.state), and its server says otherwise")
+            }
+            if isLinked, servers.contains(client.server), servers[client.server].client != handle {
+                faults.append("client \(slot) and its server do not name each other")
+            }
+            if client.state != .linked,
+                client.hasUnnamedOnServer || client.awaitsPrelude || client.awaitsReplies
+            {
+                faults.append("client \(slot) has no server and things left to do with it")
+            }
+            let isInPool = !client.pool.isNone
+            let mustBe = client.isCounted
+            if isInPool != mustBe { faults.append("client \(slot) is counted, and in no pool") }
+            if client.awaitsPrelude || client.awaitsReplies, !client.isHeld {
+                faults.append("client \(slot) waits, and its input is not held")
+            }
+            if client.awaitsReplies, isLinked, servers[client.server].replies.isEmpty {
+                faults.append("client \(slot) waits for replies that nobody owes")
+            }
+            if client.awaitsPrelude, isLinked, servers[client.server].preludeReplies == 0 {
+                faults.append("client \(slot) waits for a prelude that has been answered")
+            }
+            if client.isHeld, client.state == .idle {
+                faults.append("client \(slot) is free, and its input is held")
+            }
+            if client.isHeld, isLinked, !client.awaitsPrelude, !client.awaitsReplies {
+                faults.append("client \(slot) has a server, and its input is held")
+            }
+        }
+        for index in databases.indices where databases[index].clientCount != byDatabase[index, default: 0] {
+            faults.append("database \(index) counts \(databases[index].clientCount) clients")
+        }
+        for index in users.indices where users[index].clientCount != byUser[index, default: 0] {
+            faults.append("user \(index) counts \(users[index].clientCount) clients")
+        }
+    }
+
+    private func checkServers(_ faults: inout [String], _ holders: inout Holders) {
+        var byDatabase: [Int: Int] = [:]
+        var byUser: [Int: Int] = [:]
+        var owed = 0
+        var cancels: [Handle<Server>: Int] = [:]
+        for slot in 0..<servers.slotLimit {
+            guard let handle = servers.handle(at: slot) else { continue }
+            let server = servers[handle]
+            byDatabase[Int(pools[server.pool].database), default: 0] += 1
+            byUser[Int(pools[server.pool].user), default: 0] += 1
+            holders.retain(server.parameters)
+            holders.onServers += Int(server.statements.count)
+            var entry = server.statements.first
+            while !entry.isNone {
+                holders.statement(statements.onServer(entry).statement)
+                entry = statements.onServer(entry).links.next
+            }
+            for index in 0..<Int(server.replies.count) {
+                let reply = server.replies.reply(at: index, in: replies)
+                holders.statement(reply.statement)
+                holders.text(reply.name)
+                if index == 0, reply.fate == .synthesise, server.bodyRemaining == 0 {
+                    faults.append("server \(slot) has a made-up reply that is due")
+                }
+            }
+            owed += Int(server.replies.count)
+            if servers.contains(server.cancels) { cancels[server.cancels, default: 0] += 1 }
+            checkServer(handle, &faults)
+        }
+        if owed == 0, replies.count != 0 { faults.append("\(replies.count) reply chunks hold nothing") }
+        for index in databases.indices where databases[index].serverCount != byDatabase[index, default: 0] {
+            faults.append("database \(index) counts \(databases[index].serverCount) servers")
+        }
+        for index in users.indices where users[index].serverCount != byUser[index, default: 0] {
+            faults.append("user \(index) counts \(users[index].serverCount) servers")
+        }
+        for slot in 0..<servers.slotLimit {
+            guard let handle = servers.handle(at: slot) else { continue }
+            if Int(servers[handle].cancelsInFlight) != cancels[handle, default: 0] {
+                faults.append("server \(slot) counts \(servers[handle].cancelsInFlight) cancel requests")
+            }
+        }
+    }
+
+    private func checkServer(_ handle: Handle<Server>, _ faults: inout [String]) {
+        let server = servers[handle]
+        let slot = handle.slot
+        switch server.state {
+        case .linked:
+            if !clients.contains(server.client) || clients[server.client].server != handle {
+                faults.append("server \(slot) is linked to a client that does not name it")
+            }
+        case .idle, .beingCancelled:
+            if !server.replies.isEmpty || server.needsSync || server.skipsUntilSync || !server.client.isNone {
+                faults.append("server \(slot) is \(server.state) and not clean")
+            }
+            if server.status != UInt8(ascii: "I") { faults.append("server \(slot) is free in a transaction") }
+        case .tested, .startup, .connecting, .cancelling:
+            break
+        }
+        var preludes = 0
+        for index in 0..<Int(server.replies.count) {
+            let reply = server.replies.reply(at: index, in: replies)
+            if reply.kind == .query, reply.fate == .swallow { preludes += 1 }
+        }
+        if server.state == .linked, preludes != Int(server.preludeReplies) {
+            faults.append("server \(slot) counts \(server.preludeReplies) preludes")
+        }
+        if server.state == .cancelling, server.cancels.isNone {
+            faults.append("server \(slot) cancels nothing")
+        }
+    }
+
+    private func checkPools(_ faults: inout [String], _ holders: inout Holders) {
+        for slot in 0..<pools.slotLimit {
+            guard let handle = pools.handle(at: slot) else { continue }
+            let pool = pools[handle]
+            holders.retain(pool.welcomeParameters)
+            holders.text(pool.welcomeMessages)
+            holders.text(pool.failure)
+            var clientCounts = [Int](repeating: 0, count: 8)
+            var serverCounts = [Int](repeating: 0, count: 7)
+            var replication = 0
+            var unserved = 0
+            for slot in 0..<clients.slotLimit {
+                guard let client = clients.handle(at: slot), clients[client].pool == handle else { continue }
+                clientCounts[Int(clients[client].state.rawValue)] += 1
+                guard clients[client].state == .waiting, clients[client].replication != .none else {
+                    continue
+                }
+                replication += 1
+                if clients[client].server.isNone { unserved += 1 }
+            }
+            for slot in 0..<servers.slotLimit {
+                guard let server = servers.handle(at: slot), servers[server].pool == handle else { continue }
+                serverCounts[Int(servers[server].state.rawValue)] += 1
+            }
+            for index in 0..<8 where Int(pool.clientCounts[index]) != clientCounts[index] {
+                faults.append("pool \(slot) counts \(pool.clientCounts[index]) clients in state \(index)")
+            }
+            for index in 0..<7 where Int(pool.serverCounts[index]) != serverCounts[index] {
+                faults.append("pool \(slot) counts \(pool.serverCounts[index]) servers in state \(index)")
+            }
+            if pool.waitingReplication != replication || pool.replicationWaiters != unserved {
+                faults.append("pool \(slot) counts \(pool.replicationWaiters) replication clients")
+            }
+            let listed = [
+                Int(pool.waiters.count), Int(pool.welcomeWaiters.count), Int(pool.idle.count),
+            ]
+            let counted = [
+                clientCounts[Int(Client.State.waiting.rawValue)],
+                clientCounts[Int(Client.State.waitingForWelcome.rawValue)],
+                serverCounts[Int(Server.State.idle.rawValue)],
+            ]
+            if listed != counted { faults.append("the lists of pool \(slot) hold \(listed), not \(counted)") }
+        }
+    }
+
+    private func checkReferences(_ faults: inout [String], _ holders: Holders) {
+        for slot in 0..<statements.statements.slotLimit {
+            guard let handle = statements.statements.handle(at: slot) else { continue }
+            let count = holders.statements[UInt32(slot) + 1, default: 0]
+            let believed = Int(statements.statements[handle].references)
+            if believed != count {
+                faults.append("statement \(slot) has \(count) holders and believes \(believed)")
+            }
+        }
+        let counts = statements.counts
+        if counts.clientNames != holders.clientNames {
+            faults.append("\(counts.clientNames) names of statements")
+        }
+        if counts.onServers != holders.onServers {
+            faults.append("\(counts.onServers) statements on servers")
+        }
+        for (slot, count) in holders.parameters where parameters.referenceCount(slot) != count {
+            faults.append("parameters \(slot) have \(count) holders, not \(parameters.referenceCount(slot))")
+        }
+        if parameters.count != holders.parameters.count {
+            faults.append("\(parameters.count) sets of parameters, and \(holders.parameters.count) are held")
+        }
+        var texts = holders.texts
+        for (slot, _) in holders.parameters {
+            let values = parameters.values(ParameterSetID(slot: slot))
+            for index in 0..<Parameters.limit where values[index] != 0 { texts.insert(values[index]) }
+        }
+        for slot in 0..<statements.statements.slotLimit {
+            guard let handle = statements.statements.handle(at: slot) else { continue }
+            texts.insert(statements.statements[handle].body)
+        }
+        if bytes.count != texts.count {
+            faults.append("\(bytes.count) texts are kept, \(texts.count) are held")
+        }
+    }
+
+    private func checkEmptiness(_ faults: inout [String]) {
+        let counts = statements.counts
+        if counts.statements != 0 || replies.count != 0 || !clientLogins.isEmpty || !serverLogins.isEmpty
+            || !clientOrigins.isEmpty || !serverAddresses.isEmpty
+        {
+            faults.append("nobody is left, but tables are not empty")
+        }
+    }
+}
+
+/// Who holds what, counted anew.
+private struct Holders {
+    var statements: [UInt32: Int] = [:]
+    var parameters: [UInt32: Int] = [:]
+    var texts: Set<UInt32> = []
+    var clientNames = 0
+    var onServers = 0
+
+    mutating func statement(_ id: UInt32) {
+        if id != 0 { statements[id, default: 0] += 1 }
+    }
+
+    mutating func retain(_ set: ParameterSetID) {
+        if set != .empty { parameters[set.slot, default: 0] += 1 }
+    }
+
+    mutating func text(_ id: UInt32) {
+        if id != 0 { texts.insert(id) }
+    }
+}

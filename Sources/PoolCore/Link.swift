@@ -1,0 +1,213 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// Giving servers to clients and taking them back.
+extension PoolCore {
+    /// Tries to get a server for a client that has a request.
+    ///
+    /// - Returns: whether it is linked now. If not, it waits, or it has been closed with an error.
+    mutating func acquire(_ client: Handle<Client>) -> Bool {
+        precondition(clients[client].state == .idle, "only a client between transactions asks for a server")
+        let pool = clients[client].pool
+        if lifecycle.waitsForServers {
+            fail(client, .administrator(.shutdown))
+            return false
+        }
+        if clients[client].replication == .none, !isPaused(pool),
+            Int(pools[pool].waiters.count) == pools[pool].waitingReplication, let server = freeServer(pool)
+        {
+            clients[client].waitStart = now
+            link(client, server)
+            return true
+        }
+        if let failure = knownFailure(pool) {
+            fail(client, failure)
+            return false
+        }
+        clients[client].waitStart = now
+        clients[client].isNotified = false
+        if clients[client].replication != .none { pools[pool].replicationWaiters += 1 }
+        moveClient(client, to: .waiting)
+        scheduleUpkeep(within: PoolCore.busyUpkeep)
+        openServers(pool)
+        return false
+    }
+
+    /// A free server that may be used at once. Those that are to be closed are closed on the way; one that
+    /// has been idle for long is tested first.
+    private mutating func freeServer(_ pool: Handle<Pool>) -> Handle<Server>? {
+        while !pools[pool].idle.isEmpty {
+            let server = pools[pool].idle.first
+            if servers[server].needsClose {
+                closeServer(server, reason: "database configuration changed")
+            } else if isTooOld(server) {
+                pools[pool].lastLifetimeClose = now
+                closeServer(server, reason: "server lifetime over")
+            } else if needsTest(server) {
+                startTest(server, isReset: false)
+            } else {
+                return server
+            }
+        }
+        return nil
+    }
+
+    /// Whether a free server has rested so long that it is asked whether it is still there. One that has just
+    /// answered is not asked again at once, or with a delay of 0 it would be asked for ever.
+    private func needsTest(_ server: Handle<Server>) -> Bool {
+        let rest = now &- servers[server].lastActivity
+        guard hot.checksBeforeUse, rest >= hot.checkDelay else { return false }
+        return !servers[server].isFresh || rest >= PoolCore.freshness
+    }
+
+    /// How long an answer shows that a server is there.
+    private static var freshness: UInt64 { 1_000_000_000 }
+
+    /// Links a client to a free server.
+    ///
+    /// - Precondition: the client is idle or waiting, the server is idle (or ready for its replication
+    ///   client).
+    /// - Postcondition: both are linked and each names the other; a prelude is on its way if they differ.
+    mutating func link(_ client: Handle<Client>, _ server: Handle<Server>) {
+        precondition(servers[server].replies.isEmpty, "a server that owes replies cannot be linked")
+        moveServer(server, to: .linked)
+        moveClient(client, to: .linked)
+        servers[server].client = client
+        servers[server].requestStart = now
+        servers[server].hasFailed = false
+        servers[server].isUsed = true
+        servers[server].isFresh = false
+        clients[client].server = server
+        clients[client].hasUnnamedOnServer = false
+        let counters = pools[servers[server].pool].counters
+        counters.add(.serverAssignments, 1)
+        counters.add(.waitMicroseconds, (now &- clients[client].waitStart) / 1000)
+        if clients[client].parameters != servers[server].parameters { sendPrelude(client, server) }
+    }
+
+    /// Takes the server back when the client's transaction is over and nothing is in flight.
+    mutating func releaseIfDone(_ server: Handle<Server>) {
+        guard !server.isNone, servers[server].state == .linked,
+            servers[server].status == TransactionStatus.idle.rawValue,
+            servers[server].replies.isEmpty, !servers[server].needsSync, !servers[server].skipsUntilSync,
+            !servers[server].isReplication
+        else { return }
+        let client = servers[server].client
+        let pool = servers[server].pool
+        guard clients[client].bodyRemaining == 0, !clients[client].awaitsPrelude,
+            !clients[client].awaitsReplies
+        else { return }
+        if pools[pool].settings.poolMode == .session {
+            if servers[server].needsClose, configuration.settings.serverFastClose {
+                fail(client, .server(.configurationChanged))
+            }
+            return
+        }
+        unlink(server)
+        moveClient(client, to: .idle)
+        takeBack(server)
+        if lifecycle.isShuttingDown { checkDrained() }
+    }
+
+    /// Parts a client and its server. The client is left without a state of its own for the caller to choose.
+    private mutating func unlink(_ server: Handle<Server>) {
+        let client = servers[server].client
+        precondition(clients[client].server == server, "a linked client and its server name each other")
+        servers[server].client = .none
+        clients[client].server = .none
+        clients[client].hasUnnamedOnServer = false
+        servers[server].lastActivity = now
+        // Whatever held the server's output back for the sake of this client holds no more.
+        actions.append(.resume(servers[server].connection))
+    }
+
+    /// Decides what becomes of a server that its client is done with.
+    ///
+    /// - Precondition: it is linked to nobody and owes nothing.
+    mutating func takeBack(_ server: Handle<Server>) {
+        let pool = servers[server].pool
+        if servers[server].needsClose {
+            return closeServer(server, reason: "database configuration changed")
+        }
+        if isTooOld(server) {
+            pools[pool].lastLifetimeClose = now
+            return closeServer(server, reason: "server lifetime over")
+        }
+        if servers[server].cancelsInFlight > 0 { return moveServer(server, to: .beingCancelled) }
+        if hot.resetQuery, pools[pool].settings.poolMode == .session || hot.resetsAlways {
+            return startTest(server, isReset: true)
+        }
+        becomeFree(server)
+    }
+
+    /// The server is clean: it goes to the oldest waiter, or rests.
+    mutating func becomeFree(_ server: Handle<Server>) {
+        let pool = servers[server].pool
+        moveServer(server, to: .idle)
+        serveWaiters(pool)
+    }
+
+    /// Gives free servers to the clients that wait, oldest first, and opens more where that is not enough.
+    mutating func serveWaiters(_ pool: Handle<Pool>) {
+        guard !pools[pool].waiters.isEmpty, !isPaused(pool) else { return }
+        var candidate = pools[pool].waiters.first
+        while !candidate.isNone {
+            let client = candidate
+            candidate = clients[client].links.next
+            guard clients[client].replication == .none else { continue }
+            guard let server = freeServer(pool) else { break }
+            link(client, server)
+            resume(client)
+        }
+        openServers(pool)
+    }
+
+    /// Runs a query on a free server before it is used (again).
+    @inline(never)
+    private mutating func startTest(_ server: Handle<Server>, isReset: Bool) {
+        moveServer(server, to: .tested)
+        servers[server].runsReset = isReset
+        servers[server].hasFailed = false
+        servers[server].requestStart = now
+        let start = output.count
+        let query = isReset ? resetQuery : checkQuery
+        output.appendQuery(query.rawSpan)
+        send(servers[server].connection, from: start)
+        push(server, Reply(.query, .swallow))
+    }
+
+    /// A reset or check query has been answered.
+    mutating func testEnded(_ server: Handle<Server>) {
+        if servers[server].hasFailed || servers[server].status != TransactionStatus.idle.rawValue {
+            return closeServer(server, reason: "reset or check query failed")
+        }
+        servers[server].isFresh = true
+        servers[server].lastActivity = now
+        if servers[server].needsClose {
+            closeServer(server, reason: "database configuration changed")
+        } else if servers[server].cancelsInFlight > 0 {
+            moveServer(server, to: .beingCancelled)
+        } else {
+            becomeFree(server)
+        }
+    }
+
+    /// Whether the server has reached its lifetime and no other of its pool was closed for that a moment ago.
+    func isTooOld(_ server: Handle<Server>) -> Bool {
+        let pool = servers[server].pool
+        let lifetime = pools[pool].settings.serverLifetimeNanoseconds
+        // 0 means one use: a server that has not been used is as good as new.
+        if lifetime == 0 { return servers[server].isUsed }
+        guard now &- servers[server].connectedAt >= lifetime else { return false }
+        let spread = lifetime / UInt64(max(1, pools[pool].settings.poolSize))
+        return now &- pools[pool].lastLifetimeClose >= spread
+    }
+
+    /// Whether the clients of a pool have to wait for RESUME.
+    func isPaused(_ pool: Handle<Pool>) -> Bool {
+        lifecycle.isPaused || databases[Int(pools[pool].database)].isPaused
+    }
+}

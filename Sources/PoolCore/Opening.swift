@@ -1,0 +1,279 @@
+import Auth
+public import Base
+import Config
+import SharedState
+import Wire
+
+/// Where a server is to be connected to.
+public enum Endpoint: Sendable {
+    /// A Unix socket; the path, or `@name` for an abstract one.
+    case unix(path: String)
+    /// A numeric address or a name to be resolved, and a port.
+    case network(host: String, port: Int)
+}
+
+/// Opening connections to PostgreSQL: when, how many, to which host.
+extension PoolCore {
+    /// Logins of one pool that may be under way at once.
+    private static var loginLimit: Int { 16 }
+
+    /// Opens servers for the clients that wait, as far as the limits allow.
+    @inline(never)
+    mutating func openServers(_ pool: Handle<Pool>) {
+        guard !lifecycle.waitsForServers else { return }
+        serveReplication(pool)
+        while true {
+            let waiting = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
+            guard !isPaused(pool) else { return }
+            let wanted = waiting + (pools[pool].welcomeWaiters.isEmpty || pools[pool].readyCount > 0 ? 0 : 1)
+            let coming = pools[pool].loginCount + pools[pool].count(Server.State.tested)
+            // While nobody gets in, one attempt at a time finds out when that changes.
+            let limit = pools[pool].hasFailed && pools[pool].readyCount == 0 ? 1 : PoolCore.loginLimit
+            guard coming < min(wanted, limit), mayOpen(pool) else { return }
+            guard openServer(pool, for: .none) else { return }
+        }
+    }
+
+    /// Opens a server of its own for each waiting replication client, outside the pool's size but not
+    /// outside the limits of database and user.
+    private mutating func serveReplication(_ pool: Handle<Pool>) {
+        guard pools[pool].replicationWaiters > 0 else { return }
+        var candidate = pools[pool].waiters.first
+        while !candidate.isNone {
+            let client = candidate
+            candidate = clients[client].links.next
+            guard clients[client].replication != .none, clients[client].server.isNone else { continue }
+            guard now >= pools[pool].retryAt, limitsAllow(pool) else { return }
+            guard openServer(pool, for: client) else { return }
+        }
+    }
+
+    /// Whether one more server of this pool may be opened now.
+    mutating func mayOpen(_ pool: Handle<Pool>) -> Bool {
+        guard now >= pools[pool].retryAt else {
+            scheduleUpkeep(at: pools[pool].retryAt)
+            return false
+        }
+        let settings = pools[pool].settings
+        let size = identity.share(of: Int(settings.poolSize))
+        if size > 0, pools[pool].serverCount >= size {
+            guard mayUseReserve(pool, size) else { return false }
+            let start = output.count
+            output.append("taking connection from reserve_pool")
+            log(.log, from: start)
+        }
+        return limitsAllow(pool)
+    }
+
+    private mutating func mayUseReserve(_ pool: Handle<Pool>, _ size: Int) -> Bool {
+        let reserve = identity.share(of: Int(pools[pool].settings.reservePoolSize))
+        let timeout = pools[pool].settings.reservePoolTimeoutNanoseconds
+        guard reserve > 0, timeout > 0, !pools[pool].waiters.isEmpty else { return false }
+        guard pools[pool].serverCount < size + reserve else { return false }
+        let oldest = clients[pools[pool].waiters.first].waitStart
+        guard now &- oldest >= timeout else {
+            scheduleUpkeep(at: oldest + timeout)
+            return false
+        }
+        return true
+    }
+
+    /// Whether the limits of database and user allow one more server. The idle server that was used longest
+    /// ago gives way if that helps.
+    private mutating func limitsAllow(_ pool: Handle<Pool>) -> Bool {
+        let database = pools[pool].database
+        let user = pools[pool].user
+        let databaseLimit = identity.share(of: Int(pools[pool].settings.maxDatabaseConnections))
+        while databaseLimit > 0, databases[Int(database)].serverCount >= databaseLimit {
+            guard evict(database: database, user: nil) else { return false }
+        }
+        let userLimit = identity.share(of: Int(pools[pool].settings.maxUserConnections))
+        while userLimit > 0, users[Int(user)].serverCount >= userLimit {
+            guard evict(database: nil, user: user) else { return false }
+        }
+        return true
+    }
+
+    /// Closes the idle server of this database or user that was used longest ago. O(servers).
+    private mutating func evict(database: Int32?, user: Int32?) -> Bool {
+        var oldest = Handle<Server>.none
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot), servers[server].state == .idle else { continue }
+            let pool = servers[server].pool
+            guard database == nil || pools[pool].database == database!,
+                user == nil || pools[pool].user == user!
+            else { continue }
+            if oldest.isNone || servers[server].lastActivity < servers[oldest].lastActivity {
+                oldest = server
+            }
+        }
+        guard !oldest.isNone else { return false }
+        closeServer(oldest, reason: "evicted")
+        return true
+    }
+
+    /// After a server has gone: pools that wait for a limit it counted in may open theirs.
+    mutating func openWhereLimitsAllow(_ pool: Handle<Pool>, database: Int, user: Int) {
+        guard !isOpeningAfterClose else { return }
+        isOpeningAfterClose = true
+        defer { isOpeningAfterClose = false }
+        openServers(pool)
+        let settings = pools[pool].settings
+        guard settings.maxDatabaseConnections > 0 || settings.maxUserConnections > 0 else { return }
+        // The pool whose client waits longest comes first.
+        var waiting: [(since: UInt64, pool: Handle<Pool>)] = []
+        for slot in 0..<pools.slotLimit {
+            guard let other = pools.handle(at: slot), other != pool, !pools[other].waiters.isEmpty,
+                Int(pools[other].database) == database || Int(pools[other].user) == user
+            else { continue }
+            waiting.append((clients[pools[other].waiters.first].waitStart, other))
+        }
+        waiting.sort { $0.since < $1.since }
+        for entry in waiting { openServers(entry.pool) }
+    }
+
+    /// Makes the record of a new server and has the worker connect it. False when there is no room for it.
+    mutating func openServer(_ pool: Handle<Pool>, for client: Handle<Client>) -> Bool {
+        guard let server = servers.insert(Server(id: segment.nextConnectionId(), pool: pool)) else {
+            return false
+        }
+        pools[pool].serverCounts[Int(Server.State.connecting.rawValue)] &+= 1
+        databases[Int(pools[pool].database)].serverCount += 1
+        users[Int(pools[pool].user)].serverCount += 1
+        servers[server].connectedAt = now
+        servers[server].connectedAtWall = wallClock
+        servers[server].lastActivity = now
+        servers[server].requestStart = now
+        let database = Int(pools[pool].database)
+        servers[server].host = Int32(databases[database].nextHost)
+        if databases[database].definition.loadBalanceHosts == .roundRobin {
+            databases[database].advanceHost()
+        }
+        if !client.isNone {
+            servers[server].isReplication = true
+            servers[server].client = client
+            clients[client].server = server
+            pools[pool].replicationWaiters -= 1
+        }
+        scheduleUpkeep(within: PoolCore.busyUpkeep)
+        actions.append(.connect(server))
+        return true
+    }
+
+    /// Whether the server is still wanted; it may be gone before the action that speaks of it is carried out.
+    public func isWanted(_ server: Handle<Server>) -> Bool { servers.contains(server) }
+
+    /// Where a server is to be connected to; for the worker that carries out `connect`.
+    public func endpoint(of server: Handle<Server>) -> Endpoint {
+        let definition = databases[Int(pools[servers[server].pool].database)].definition
+        let port = Int(definition.port)
+        guard !definition.hosts.isEmpty else {
+            return unixEndpoint(configuration.settings.unixSocketDirectory, port)
+        }
+        switch definition.hosts[Int(servers[server].host) % definition.hosts.count] {
+        case .unixDirectory(let directory): return unixEndpoint(directory, port)
+        case .address(let text), .name(let text): return .network(host: text, port: port)
+        }
+    }
+
+    private func unixEndpoint(_ directory: String, _ port: Int) -> Endpoint {
+        .unix(path: "\(directory.isEmpty ? "/tmp" : directory)/.s.PGSQL.\(port)")
+    }
+
+    // MARK: Failure
+
+    /// An attempt to get a server has failed before it was ready.
+    ///
+    /// - Parameters:
+    ///   - text: why.
+    ///   - state: PostgreSQL's SQLSTATE when it said why itself; its clients are told at once then.
+    mutating func loginFailed(_ server: Handle<Server>, _ text: String, state: SQLState?) {
+        let pool = servers[server].pool
+        let database = Int(pools[pool].database)
+        if databases[database].definition.loadBalanceHosts != .roundRobin {
+            databases[database].advanceHost()
+        }
+        if servers[server].state == .cancelling || !servers[server].cancels.isNone {
+            return cancelDelivered(server)
+        }
+        let start = output.count
+        appendServerPrefix(server)
+        output.append("server login failed: ")
+        output.append(text: text)
+        log(.warning, from: start)
+        let client = servers[server].isReplication ? servers[server].client : Handle<Client>.none
+        servers[server].client = .none
+        noteFailure(pool, text, state)
+        closeServer(server, reason: "login failed")
+        if !client.isNone, clients.contains(client) {
+            clients[client].server = .none
+            pools[pool].replicationWaiters += 1
+            fail(client, .login(.serverLogin))
+            return
+        }
+        // Starting up is no reason to send anybody away; having no other server is.
+        if let state, state != .cannotConnectNow, pools[pool].readyCount == 0 {
+            failWaiters(pool, state, text)
+        }
+    }
+
+    private mutating func noteFailure(_ pool: Handle<Pool>, _ text: String, _ state: SQLState?) {
+        bytes.release(pools[pool].failure)
+        pools[pool].failure = bytes.intern(Array(text.utf8))
+        pools[pool].hasFailed = true
+        pools[pool].failedSince = pools[pool].failedSince == 0 ? now : pools[pool].failedSince
+        // Attempts that were under way together fail together; they lengthen the pause once.
+        guard now >= pools[pool].retryAt else { return }
+        let longest = max(configuration.settings.serverLoginRetryNanoseconds, 1)
+        let pause = min(max(pools[pool].retryPause, PoolCore.firstRetryPause), longest)
+        pools[pool].retryAt = now + pause
+        pools[pool].retryPause = min(pause * 2, longest)
+        scheduleUpkeep(at: pools[pool].retryAt)
+    }
+
+    /// The first pause after a failed attempt; it doubles up to `server_login_retry`.
+    private static var firstRetryPause: UInt64 { 100_000_000 }
+
+    private mutating func failWaiters(_ pool: Handle<Pool>, _ state: SQLState, _ text: String) {
+        while !pools[pool].welcomeWaiters.isEmpty {
+            fail(pools[pool].welcomeWaiters.first, .fromServer(state, text))
+        }
+        while !pools[pool].waiters.isEmpty { fail(pools[pool].waiters.first, .fromServer(state, text)) }
+    }
+
+    /// The error for a client that would have to wait for a server while none can be had; `nil` to let it
+    /// wait.
+    func knownFailure(_ pool: Handle<Pool>) -> ClientError? {
+        guard pools[pool].hasFailed, pools[pool].readyCount == 0, now < pools[pool].retryAt,
+            now &- pools[pool].failedSince > PoolCore.patience
+        else { return nil }
+        return .server(.loginFailing(lastError: String(decodingBytes: bytes[pools[pool].failure])))
+    }
+
+    /// How long attempts may fail before new clients are told instead of kept waiting: a restart of
+    /// PostgreSQL often takes less.
+    private static var patience: UInt64 { 500_000_000 }
+
+    /// The lowest number of servers is kept by the first worker alone.
+    mutating func keepMinimum(_ pool: Handle<Pool>) {
+        let minimum = Int(pools[pool].settings.minPoolSize)
+        guard identity.index == 0, minimum > 0, !isPaused(pool), !lifecycle.isShuttingDown else { return }
+        let size = Int(pools[pool].settings.poolSize)
+        let wanted = size > 0 ? min(minimum, size) : 0
+        let database = databases[Int(pools[pool].database)]
+        guard database.definition.user != nil || clientTotal(pool) > 0, database.isUsable else { return }
+        let connected = pools[pool].readyCount + pools[pool].loginCount
+        guard connected < wanted, pools[pool].loginCount == 0, now >= pools[pool].retryAt else { return }
+        let databaseLimit = identity.share(of: Int(pools[pool].settings.maxDatabaseConnections))
+        guard databaseLimit == 0 || database.serverCount < databaseLimit else { return }
+        let userLimit = identity.share(of: Int(pools[pool].settings.maxUserConnections))
+        guard userLimit == 0 || users[Int(pools[pool].user)].serverCount < userLimit else { return }
+        _ = openServer(pool, for: .none)
+    }
+
+    private func clientTotal(_ pool: Handle<Pool>) -> Int {
+        var total = 0
+        for index in 0..<8 { total += Int(pools[pool].clientCounts[index]) }
+        return total
+    }
+}

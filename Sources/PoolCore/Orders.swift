@@ -1,0 +1,148 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// Events, and what operators order.
+extension PoolCore {
+    /// Takes in one event. What is to be done stands in `actions` afterwards.
+    public mutating func handle(_ event: Event) {
+        switch event {
+        case .accepted(let connection, let origin): accepted(connection, origin)
+        case .connected(let server, let connection, let remote, let port, let local, let localPort):
+            let address = ServerAddress(remote: remote, port: port, local: local, localPort: localPort)
+            connected(server, connection, address)
+        case .connectFailed(let server, let failure): connectFailed(server, failure)
+        case .closed(let peer, let reason): connectionClosed(peer, reason)
+        case .consoleOpened(let client, let connection): consoleOpened(client, connection)
+        case .consoleRefused(let client):
+            if clients.contains(client) { fail(client, .login(.configuration)) }
+        case .cancelRequested(let key): cancelRequested(key)
+        case .order(let order): carryOut(order)
+        case .configuration(let configuration, let userList, let epoch):
+            apply(configuration, userList: userList)
+            actions.append(.acknowledge(epoch: epoch))
+        case .upkeep: upkeep()
+        }
+    }
+
+    private mutating func connectFailed(_ server: Handle<Server>, _ failure: ConnectFailure) {
+        guard servers.contains(server) else { return }
+        switch failure {
+        case .name(let text): loginFailed(server, "server DNS lookup failed: \(text)", state: nil)
+        case .connect(let text): loginFailed(server, "connect failed: \(text)", state: nil)
+        }
+    }
+
+    private mutating func carryOut(_ order: Order) {
+        let index = order.database.flatMap { databaseIndex[$0] }
+        // An order for a database that does not exist here has nothing to do here.
+        let isElsewhere = order.database != nil && index == nil
+        switch order.kind {
+        case .pause where !isElsewhere:
+            if let index { databases[index].isPaused = true } else { lifecycle.isPaused = true }
+            lifecycle.pendingPauses.append((index, order.epoch))
+            closeFree(of: index)
+            return checkPauses()
+        case .resume where !isElsewhere:
+            resumeService(index, isGlobal: index == nil)
+        case .shutdownWaitForClients:
+            lifecycle.waitsForClients = true
+        case .shutdownWaitForServers:
+            beginShutdownForServers()
+        case .reconnect where !isElsewhere:
+            for other in databases.indices where index == nil || other == index { replaceServers(of: other) }
+        case .disable, .enable:
+            if let index { databases[index].isDisabled = order.kind == .disable }
+        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .killClient, .drain:
+            break
+        }
+        actions.append(.acknowledge(epoch: order.epoch))
+        if lifecycle.isShuttingDown { checkDrained() }
+    }
+
+    /// Closes what is free or being opened; a paused database keeps only servers in use.
+    private mutating func closeFree(of database: Int?) {
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot) else { continue }
+            if let database, Int(pools[servers[server].pool].database) != database { continue }
+            switch servers[server].state {
+            case .idle: closeServer(server, reason: "pause mode")
+            case .connecting, .startup:
+                if servers[server].cancels.isNone, !servers[server].isReplication {
+                    closeServer(server, reason: "pause mode")
+                }
+            case .tested, .linked, .beingCancelled: servers[server].needsClose = true
+            case .cancelling: break
+            }
+        }
+    }
+
+    /// Acknowledges the pauses after which no server is in use any more.
+    mutating func checkPauses() {
+        guard !lifecycle.pendingPauses.isEmpty else { return }
+        var open: [(database: Int?, epoch: UInt64)] = []
+        for pause in lifecycle.pendingPauses {
+            if isInUse(pause.database) {
+                open.append(pause)
+            } else {
+                actions.append(.acknowledge(epoch: pause.epoch))
+            }
+        }
+        lifecycle.pendingPauses = open
+    }
+
+    private func isInUse(_ database: Int?) -> Bool {
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot) else { continue }
+            if let database, Int(pools[servers[server].pool].database) != database { continue }
+            switch servers[server].state {
+            case .linked, .tested, .beingCancelled: return true
+            case .idle, .connecting, .startup, .cancelling: continue
+            }
+        }
+        return false
+    }
+
+    private mutating func resumeService(_ database: Int?, isGlobal: Bool) {
+        if isGlobal { lifecycle.isPaused = false }
+        if let database { databases[database].isPaused = false }
+        // Pauses that were still waiting are over too; whoever ordered them is told.
+        for pause in lifecycle.pendingPauses where isGlobal || pause.database == database {
+            actions.append(.acknowledge(epoch: pause.epoch))
+        }
+        lifecycle.pendingPauses.removeAll { isGlobal || $0.database == database }
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot) else { continue }
+            if database == nil || Int(pools[pool].database) == database! {
+                serveWaiters(pool)
+                openServers(pool)
+            }
+        }
+    }
+
+    private mutating func beginShutdownForServers() {
+        lifecycle.waitsForServers = true
+        closeFree(of: nil)
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot) else { continue }
+            switch clients[client].state {
+            case .waiting, .waitingForWelcome: fail(client, .administrator(.shutdown))
+            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling: continue
+            }
+        }
+    }
+
+    /// Says once that there is nothing left to wait for.
+    mutating func checkDrained() {
+        guard lifecycle.isShuttingDown, !lifecycle.isDrained else { return }
+        if lifecycle.waitsForServers {
+            guard !isInUse(nil) else { return }
+        } else {
+            guard clients.count == 0 else { return }
+        }
+        lifecycle.isDrained = true
+        actions.append(.drained)
+    }
+}

@@ -1,0 +1,73 @@
+public import Base
+import Config
+import SharedState
+
+/// The servers and clients of one (database, user) pair in this worker.
+public struct Pool: Linked {
+    public var links = ListLinks<Pool>()
+    /// Index of its database.
+    let database: Int32
+    /// Index of the user its servers log in as.
+    let user: Int32
+    /// Its limits and deadlines, resolved from the configuration.
+    var settings: ResolvedPoolSettings
+    /// Its counters in the shared segment.
+    var counters: PoolCounters
+
+    /// Free servers; the first is used next.
+    var idle = IntrusiveList<Server>()
+    /// Clients that wait, oldest first.
+    var waiters = IntrusiveList<Client>()
+    /// Clients that wait for the pool's first server to be welcomed, oldest first.
+    var welcomeWaiters = IntrusiveList<Client>()
+    /// Replication clients among the waiters that have no server of their own on the way yet.
+    var replicationWaiters = 0
+    /// Replication clients among the waiters: ordinary servers are of no use to them.
+    var waitingReplication = 0
+    /// Servers in each state, by the state's raw value.
+    var serverCounts = InlineArray<7, Int32>(repeating: 0)
+    /// Clients in each state, by the state's raw value.
+    var clientCounts = InlineArray<8, Int32>(repeating: 0)
+
+    /// The parameters of the first server's login, for welcomes: those that are tracked.
+    var welcomeParameters: ParameterSetID = .empty
+    /// And the others, as ParameterStatus messages in the byte pool; 0 until known.
+    var welcomeMessages: UInt32 = 0
+
+    /// The last attempt to log in to PostgreSQL failed.
+    var hasFailed = false
+    /// Why, in the byte pool: the error's text.
+    var failure: UInt32 = 0
+    /// Since when, on the loop clock; 0 when it has not.
+    var failedSince: UInt64 = 0
+    /// No attempt before this time.
+    var retryAt: UInt64 = 0
+    /// The pause after the next failure.
+    var retryPause: UInt64 = 0
+    /// When a server was last closed for its age.
+    var lastLifetimeClose: UInt64 = 0
+    /// When it last had a client or a server.
+    var lastUse: UInt64 = 0
+
+    /// Servers in `state`.
+    func count(_ state: Server.State) -> Int { Int(serverCounts[Int(state.rawValue)]) }
+
+    /// Clients in `state`.
+    func count(_ state: Client.State) -> Int { Int(clientCounts[Int(state.rawValue)]) }
+
+    /// Every server socket, in whatever state.
+    var serverCount: Int {
+        var sum = 0
+        for index in 0..<7 { sum += Int(serverCounts[index]) }
+        return sum
+    }
+
+    /// Servers whose login went through.
+    var readyCount: Int {
+        count(Server.State.idle) + count(Server.State.tested) + count(Server.State.linked)
+            + count(Server.State.beingCancelled)
+    }
+
+    /// Servers being opened.
+    var loginCount: Int { count(Server.State.connecting) + count(Server.State.startup) }
+}

@@ -1,0 +1,243 @@
+import Auth
+public import Base
+public import Config
+public import SharedState
+import Wire
+
+/// The part of a worker that decides: who gets which server, what is forwarded where, what times out.
+///
+/// It is pure: it is told what happened (`handle`, `received`) and says what is to be done (`actions`), in
+/// that order, one event at a time. Time and random bytes are handed in; nothing else is read. Every record
+/// lives in a slab and is named by a handle, so a late event for something that is gone is recognised and
+/// ignored.
+public struct PoolCore: ~Copyable {
+    /// What is to be done, in order. The worker empties it after each event, together with `output`.
+    public var actions = PlainArray<Action>(capacity: 256)
+    /// Bytes the actions speak of.
+    public var output = ByteBuffer(capacity: 16 * 1024)
+    /// The loop's clock, in nanoseconds; set by the worker before each event, never going back.
+    public var now: UInt64 = 0
+    /// Wall clock in microseconds since 1970, set beside `now`; for display only.
+    public var wallClock: UInt64 = 0
+    /// Random bytes for keys, salts and nonces; the worker keeps it filled.
+    public var entropy = Entropy()
+
+    // Records.
+    var clients: Slab<Client>
+    var servers: Slab<Server>
+    var pools: Slab<Pool>
+    var replies: Slab<ReplyChunk>
+    var bytes: BytePool
+    var parameters: Parameters
+    var statements: Statements
+    var databases: [Database] = []
+    var users: [User] = []
+    var poolIndex: [UInt64: Handle<Pool>] = [:]
+    var databaseIndex: [[UInt8]: Int] = [:]
+    var userIndex: [[UInt8]: Int] = [:]
+
+    // What is going on outside the records.
+    /// Login exchanges that are not finished, by client and by server.
+    var clientLogins: [Handle<Client>: ClientLogin] = [:]
+    var serverLogins: [Handle<Server>: ServerLogin] = [:]
+    /// Where clients and servers are connected, for display and logs.
+    var clientOrigins: [Handle<Client>: ClientOrigin] = [:]
+    var serverAddresses: [Handle<Server>: ServerAddress] = [:]
+    /// Startup parameters of PostgreSQL that a replication client brought.
+    var lifecycle = Lifecycle()
+
+    // Configuration.
+    var configuration: Configuration
+    let identity: WorkerIdentity
+    let segment: Segment
+    let block: WorkerBlock
+    /// What mock challenges are made from, the same in every worker.
+    let mockSecret: [UInt8]
+    var random: Random
+    /// `[users]` by name.
+    var userDefinitions: [[UInt8]: UserDefinition] = [:]
+    /// The texts of `server_check_query` and `server_reset_query`.
+    var checkQuery: [UInt8] = []
+    var resetQuery: [UInt8] = []
+    /// Settings read for every message, copied out of `configuration`.
+    var hot = HotSettings()
+
+    /// Where the bytes that are being walked over begin in those that were handed to `received`: behind the
+    /// packet that ended a login, they are its rest.
+    var inputStart = 0
+    /// Where the bytes begin that are to be passed on with the next `forward`, while messages are walked
+    /// over.
+    var runStart = 0
+    /// A made-up reply is next in the queue of the server being read, as soon as the current message has
+    /// passed.
+    var synthesisIsDue = false
+
+    /// Servers are being opened because one was closed; closing another must not begin that anew.
+    var isOpeningAfterClose = false
+
+    /// When `handle(.upkeep)` is due next, on the loop clock.
+    public internal(set) var nextUpkeep: UInt64 = 0
+
+    /// Counts of things that should never happen, for the log and the tests.
+    public internal(set) var firewallHits = 0
+
+    /// A core without clients or servers.
+    ///
+    /// - Parameters:
+    ///   - configuration: already validated.
+    ///   - userList: the bytes of `auth_file`.
+    ///   - identity: which worker this is.
+    ///   - capacities: how many records of each kind there may be.
+    ///   - segment: the shared segment; this worker writes its own block of it.
+    ///   - seed: for choices that need no secrecy.
+    public init(
+        configuration: Configuration, userList: [UInt8], identity: WorkerIdentity,
+        capacities: Capacities, segment: Segment, seed: UInt64
+    ) {
+        let secrets = segment.secrets
+        clients = Slab(capacity: capacities.clients)
+        servers = Slab(capacity: capacities.servers)
+        pools = Slab(capacity: capacities.pools)
+        replies = Slab(capacity: capacities.replyChunks)
+        bytes = BytePool(key: secrets.instance)
+        parameters = Parameters(extra: configuration.settings.trackExtraParameters)
+        statements = Statements(capacity: capacities.statements, key: secrets.instance)
+        self.configuration = configuration
+        self.identity = identity
+        self.segment = segment
+        block = segment.worker(identity.index)
+        mockSecret = secrets.mockAuthentication
+        random = Random(seed: seed)
+        apply(configuration, userList: userList)
+    }
+
+    // MARK: Queueing actions
+
+    /// Queues what was appended to `output` since `start` for sending.
+    mutating func send(_ connection: ConnectionID, from start: Int) {
+        let count = output.count - start
+        guard count > 0, !connection.isNone else { return }
+        actions.append(.send(connection, offset: start, count: count))
+    }
+
+    /// Queues a range of the bytes being received for sending.
+    @inline(__always)
+    mutating func forward(_ connection: ConnectionID, _ offset: Int, _ count: Int) {
+        guard count > 0 else { return }
+        actions.append(.forward(connection, offset: inputStart &+ offset, count: count))
+    }
+
+    /// Queues what was appended to `output` since `start` as a log line.
+    mutating func log(_ level: LogLevel, from start: Int) {
+        actions.append(.log(level, offset: start, count: output.count - start))
+    }
+}
+
+/// Which worker a core belongs to, and of how many.
+public struct WorkerIdentity: Sendable {
+    /// From 0.
+    public let index: Int
+    /// Workers that share the limits.
+    public let count: Int
+
+    /// Seconds the displayed time is ahead of UTC, and the zone's short name.
+    public let timeZoneOffsetSeconds: Int
+    public let timeZoneName: String
+
+    /// The identity of worker `index` of `count`.
+    public init(index: Int, count: Int, timeZoneOffsetSeconds: Int = 0, timeZoneName: String = "UTC") {
+        self.index = index
+        self.count = count
+        self.timeZoneOffsetSeconds = timeZoneOffsetSeconds
+        self.timeZoneName = timeZoneName
+    }
+
+    /// This worker's share of a limit: an equal part rounded up, at least 1. 0 stays 0, which means no limit.
+    func share(of limit: Int) -> Int { limit <= 0 ? 0 : max(1, (limit + count - 1) / count) }
+}
+
+/// How many records of each kind a core can hold. Address space only, until they are used.
+public struct Capacities: Sendable {
+    public var clients: Int
+    public var servers: Int
+    public var pools: Int
+    public var replyChunks: Int
+    public var statements: Int
+
+    /// Capacities with explicit numbers; the defaults serve a worker whose descriptors are the real limit.
+    public init(
+        clients: Int = 262_144, servers: Int = 32_768, pools: Int = 16_384, replyChunks: Int = 262_144,
+        statements: Int = 262_144
+    ) {
+        self.clients = clients
+        self.servers = servers
+        self.pools = pools
+        self.replyChunks = replyChunks
+        self.statements = statements
+    }
+}
+
+/// Random bytes waiting to be used. The worker fills it from the system, a simulation from its seed.
+@safe
+public struct Entropy: ~Copyable {
+    private var buffer = ByteBuffer(capacity: 32 * 1024)
+    private var taken = 0
+
+    init() {}
+
+    /// Whether the worker should add bytes before the next event.
+    public var needsRefill: Bool { buffer.count - taken < 8 * 1024 }
+
+    /// Adds random bytes.
+    public mutating func add(_ bytes: RawSpan) {
+        buffer.removeFirst(taken)
+        taken = 0
+        buffer.append(bytes)
+    }
+
+    /// Takes one byte.
+    ///
+    /// - Precondition: the worker has kept it filled.
+    mutating func takeByte() -> UInt8 {
+        precondition(taken < buffer.count, "random bytes are refilled between events")
+        let byte = buffer[taken]
+        taken += 1
+        return byte
+    }
+
+    /// Takes bytes.
+    mutating func take(_ count: Int) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(count)
+        for _ in 0..<count { result.append(takeByte()) }
+        return result
+    }
+}
+
+/// Whether the worker runs, pauses, or ends.
+struct Lifecycle {
+    /// A global PAUSE is in force.
+    var isPaused = false
+    /// New logins are refused; the worker ends when the last client has left.
+    var waitsForClients = false
+    /// No client is linked any more; the worker ends when the last server has been released.
+    var waitsForServers = false
+    /// Orders that are acknowledged when they are done: a pause, by database name (nil: all).
+    var pendingPauses: [(database: Int?, epoch: UInt64)] = []
+    /// `drained` has been said.
+    var isDrained = false
+
+    var isShuttingDown: Bool { waitsForClients || waitsForServers }
+}
+
+/// Settings looked at for every message or link.
+struct HotSettings {
+    var maxPacketSize: UInt32 = .max
+    var disablesQuery = false
+    var maxPreparedStatements = 0
+    var roundRobin = false
+    var checkDelay: UInt64 = 0
+    var checksBeforeUse = false
+    var resetsAlways = false
+    var resetQuery = false
+}

@@ -1,0 +1,461 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// From server to client.
+extension PoolCore {
+    /// Walks over the messages of a server that is logged in.
+    mutating func serverMessages(_ server: Handle<Server>, _ bytes: RawSpan) -> Consumption {
+        let count = bytes.byteCount
+        var offset = 0
+        runStart = 0
+        servers[server].lastActivity = now
+        while offset < count {
+            let remaining = Int(servers[server].bodyRemaining)
+            if remaining > 0 {
+                let part = min(remaining, count - offset)
+                servers[server].bodyRemaining = UInt32(remaining - part)
+                offset += part
+                if servers[server].bodyRoute == .discard { runStart = offset }
+                if part == remaining { settle(server, offset) }
+                continue
+            }
+            guard count - offset >= 5 else {
+                replyRun(server, offset)
+                return Consumption(consumed: offset, needed: 5)
+            }
+            let type = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            let length = unsafe UInt32(
+                bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset + 1, as: UInt32.self))
+            guard length >= 4, length <= hot.maxPacketSize, length < UInt32(Int32.max) else {
+                replyRun(server, offset)
+                firewall(server, type, "a message with an invalid length")
+                return Consumption(consumed: count, needed: 0)
+            }
+            let total = Int(length) + 1
+            let verdict = serverMessage(server, type, bytes, offset, total)
+            switch verdict {
+            case .forward:
+                let part = min(total, count - offset)
+                offset += part
+                if part < total {
+                    servers[server].bodyRemaining = UInt32(total - part)
+                    servers[server].bodyRoute = .forward
+                } else if synthesisIsDue {
+                    settle(server, offset)
+                }
+            case .discard:
+                replyRun(server, offset)
+                let part = min(total, count - offset)
+                offset += part
+                runStart = offset
+                if part < total {
+                    servers[server].bodyRemaining = UInt32(total - part)
+                    servers[server].bodyRoute = .discard
+                } else if synthesisIsDue {
+                    settle(server, offset)
+                }
+            case .replaced(let done):
+                offset += done
+                runStart = offset
+                guard servers.contains(server) else { return Consumption(consumed: count, needed: 0) }
+            case .need(let needed):
+                replyRun(server, offset)
+                return Consumption(consumed: offset, needed: needed)
+            case .hold:
+                preconditionFailure("nothing a server sends has to wait")
+            case .closed:
+                return Consumption(consumed: count, needed: 0)
+            }
+        }
+        replyRun(server, offset)
+        return Consumption(consumed: offset, needed: 0)
+    }
+
+    /// Passes the bytes from the start of the run up to `end` on to the server's client.
+    @inline(__always)
+    mutating func replyRun(_ server: Handle<Server>, _ end: Int) {
+        let start = runStart
+        runStart = end
+        guard end > start else { return }
+        let client = servers[server].client
+        guard !client.isNone else { return }
+        pools[servers[server].pool].counters.add(.sentBytes, UInt64(end - start))
+        forward(clients[client].connection, start, end - start)
+    }
+
+    /// One message of a server: whether it may come now, what it ends, and where it goes.
+    private mutating func serverMessage(
+        _ server: Handle<Server>, _ type: UInt8, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        switch type {
+        case BackendMessage.noticeResponse:
+            return aside(server)
+        case BackendMessage.parameterStatus:
+            guard bytes.byteCount - offset >= total else { return .need(total) }
+            return parameterStatus(server, bytes.extracting((offset + 5)..<(offset + total)))
+        case BackendMessage.notificationResponse:
+            return servers[server].state == .linked && servers[server].preludeReplies == 0
+                ? .forward : .discard
+        case BackendMessage.errorResponse:
+            return errorResponse(server, bytes, offset, total)
+        case BackendMessage.readyForQuery:
+            guard total == 6 else { return firewall(server, type, "a broken ReadyForQuery") }
+            guard bytes.byteCount - offset >= total else { return .need(total) }
+            return readyForQuery(
+                server, unsafe bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self), offset)
+        default:
+            break
+        }
+        guard !servers[server].replies.isEmpty else {
+            return firewall(server, type, "a reply nobody asked for")
+        }
+        var head = servers[server].replies.first(in: replies)
+        while head.kind == .copyEnd {
+            drop(server)
+            guard !servers[server].replies.isEmpty else {
+                return firewall(server, type, "a reply nobody asked for")
+            }
+            head = servers[server].replies.first(in: replies)
+        }
+        guard PoolCore.isAllowed(type, for: head.kind) else {
+            return firewall(server, type, "a reply that does not belong to the request")
+        }
+        let verdict: Verdict = head.fate == .forward ? .forward : .discard
+        switch type {
+        case BackendMessage.commandComplete:
+            return commandComplete(server, head, bytes, offset, total)
+        case BackendMessage.copyInResponse, BackendMessage.copyBothResponse:
+            servers[server].isCopyingIn = true
+            return verdict
+        case BackendMessage.parseComplete:
+            if head.statement != 0 { statements.confirm(head.statement, on: server) }
+            return finish(server, verdict)
+        case BackendMessage.bindComplete, BackendMessage.closeComplete:
+            return finish(server, verdict)
+        case BackendMessage.rowDescription, BackendMessage.noData:
+            return head.kind == .describe ? finish(server, verdict) : verdict
+        case BackendMessage.emptyQueryResponse, BackendMessage.portalSuspended:
+            return head.kind == .execute ? finish(server, verdict) : verdict
+        default:
+            return verdict
+        }
+    }
+
+    /// Notices go to whoever is linked, except those of our own work.
+    private func aside(_ server: Handle<Server>) -> Verdict {
+        guard servers[server].state == .linked, servers[server].preludeReplies == 0 else { return .discard }
+        guard !servers[server].replies.isEmpty else { return .forward }
+        return servers[server].replies.first(in: replies).fate == .swallow ? .discard : .forward
+    }
+
+    // MARK: The queue of owed replies
+
+    /// The first owed reply has been given; made-up replies behind it are due when its message has passed.
+    mutating func finish(_ server: Handle<Server>, _ verdict: Verdict) -> Verdict {
+        drop(server)
+        if !servers[server].replies.isEmpty, servers[server].replies.first(in: replies).fate == .synthesise {
+            synthesisIsDue = true
+        }
+        return verdict
+    }
+
+    /// Gives the made-up replies that are due, behind the bytes up to `offset`.
+    private mutating func settle(_ server: Handle<Server>, _ offset: Int) {
+        synthesisIsDue = false
+        guard !servers[server].replies.isEmpty,
+            servers[server].replies.first(in: replies).fate == .synthesise
+        else { return }
+        replyRun(server, offset)
+        synthesiseReady(server)
+    }
+
+    /// Removes the first owed reply and lets go of what it holds.
+    mutating func drop(_ server: Handle<Server>) {
+        letGo(of: servers[server].replies.first(in: replies))
+        servers[server].replies.removeFirst(in: &replies)
+    }
+
+    /// Gives the made-up replies whose turn has come.
+    mutating func synthesiseReady(_ server: Handle<Server>) {
+        while !servers[server].replies.isEmpty {
+            let head = servers[server].replies.first(in: replies)
+            if head.kind == .copyEnd {
+                drop(server)
+                continue
+            }
+            guard head.fate == .synthesise else { return }
+            servers[server].replies.removeFirst(in: &replies)
+            emit(head, servers[server].client)
+        }
+    }
+
+    private mutating func commandComplete(
+        _ server: Handle<Server>, _ head: Reply, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        let verdict: Verdict = head.fate == .forward ? .forward : .discard
+        if total == 17 || total == 20 {
+            guard bytes.byteCount - offset >= total else { return .need(total) }
+            let tag = bytes.extracting((offset + 5)..<(offset + total - 1))
+            if tag.isEqual(to: "DISCARD ALL") || tag.isEqual(to: "DEALLOCATE ALL") { statementsGone(server) }
+        }
+        let endsCopy = servers[server].isCopyingIn
+        servers[server].isCopyingIn = false
+        if endsCopy { removeThroughCopyEnd(server) }
+        return head.kind == .execute ? finish(server, verdict) : verdict
+    }
+
+    /// The client has destroyed all prepared statements of its session: here, those of the server, and its
+    /// names.
+    @inline(never)
+    private mutating func statementsGone(_ server: Handle<Server>) {
+        statements.removeAll(from: server, &servers[server].statements, &bytes)
+        let client = servers[server].client
+        var keepsUnnamed = false
+        var names: [(hash: UInt64, statement: UInt32)] = []
+        // What is owed behind this was sent after it, and PostgreSQL comes to it afterwards.
+        for index in 1..<max(1, Int(servers[server].replies.count)) {
+            let reply = servers[server].replies.reply(at: index, in: replies)
+            guard reply.kind == .parse || reply.kind == .close else { continue }
+            if reply.statement != 0, reply.fate != .synthesise { sentAgain(reply, server) }
+            guard reply.kind == .parse, reply.isClientMapping, !client.isNone else { continue }
+            if reply.nameHash == 0 { keepsUnnamed = true }
+            let id = statements.find(client, reply.nameHash)
+            guard reply.nameHash != 0, id != 0 else { continue }
+            statements.retain(id)
+            names.append((reply.nameHash, id))
+        }
+        guard !client.isNone else { return }
+        statements.removeNames(of: client, &clients[client].statements, &bytes)
+        for entry in names {
+            if statements.find(client, entry.hash) != 0
+                || !statements.name(entry.statement, entry.hash, for: client, &clients[client].statements)
+            {
+                statements.release(entry.statement, &bytes)
+            }
+        }
+        if !keepsUnnamed { forgetUnnamed(client) }
+    }
+
+    /// A Parse or Close of ours that is on its way decides what the server has when it gets there.
+    private mutating func sentAgain(_ reply: Reply, _ server: Handle<Server>) {
+        if reply.kind == .close {
+            statements.remove(reply.statement, from: server, &servers[server].statements, &bytes)
+        } else {
+            let group = servers[server].syncGroup
+            _ = statements.add(reply.statement, to: server, group: group, &servers[server].statements)
+        }
+    }
+
+    /// A COPY has ended: PostgreSQL has read, and not answered, everything up to the end of the client's
+    /// data.
+    @inline(never)
+    private mutating func removeThroughCopyEnd(_ server: Handle<Server>) {
+        var queue = ReplyQueue()
+        var rest: [Reply] = []
+        var index = 0
+        while !servers[server].replies.isEmpty {
+            rest.append(servers[server].replies.first(in: replies))
+            servers[server].replies.removeFirst(in: &replies)
+        }
+        if let end = rest.firstIndex(where: { $0.kind == .copyEnd }) {
+            for index in 1...max(end, 1) where index <= end { letGo(of: rest[index]) }
+            rest.removeSubrange(min(1, end)...end)
+        }
+        while index < rest.count {
+            // What was taken out a moment ago fits.
+            _ = queue.append(rest[index], in: &replies)
+            index += 1
+        }
+        servers[server].replies = queue
+    }
+
+    /// A COPY FROM in an extended query has failed. The Syncs that were sent before the end of the data, or
+    /// before the failure, were ignored by PostgreSQL: one of libpq's stands right behind Execute.
+    @inline(never)
+    private mutating func removeIgnoredByCopy(_ server: Handle<Server>) {
+        var rest: [Reply] = []
+        while !servers[server].replies.isEmpty {
+            rest.append(servers[server].replies.first(in: replies))
+            servers[server].replies.removeFirst(in: &replies)
+        }
+        let end = rest.firstIndex { $0.kind == .copyEnd } ?? rest.count - 1
+        var queue = ReplyQueue()
+        for index in rest.indices {
+            guard index == 0 || index > end else {
+                letGo(of: rest[index])
+                continue
+            }
+            // What was taken out a moment ago fits.
+            _ = queue.append(rest[index], in: &replies)
+        }
+        servers[server].replies = queue
+    }
+
+    // MARK: Errors
+
+    private mutating func errorResponse(
+        _ server: Handle<Server>, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        if servers[server].state != .linked {
+            servers[server].hasFailed = true
+            if servers[server].state == .tested { return .discard }
+            // On a free server it is the announcement of its end, and nobody must get it any more.
+            closeServer(server, reason: "idle server got an error")
+            return .closed
+        }
+        guard !servers[server].replies.isEmpty else { return .forward }
+        let head = servers[server].replies.first(in: replies)
+        if head.kind == .query, head.fate == .swallow {
+            guard bytes.byteCount - offset >= total else { return .need(total) }
+            preludeFailed(server, bytes.extracting((offset + 5)..<(offset + total)))
+            return .closed
+        }
+        if head.name != 0, bytes.byteCount - offset < total { return .need(total) }
+        let renamed = head.name != 0
+        if renamed {
+            replyRun(server, offset)
+            sendRenamedError(server, head, bytes.extracting((offset + 5)..<(offset + total)))
+        }
+        let wasCopying = servers[server].isCopyingIn
+        servers[server].isCopyingIn = false
+        switch head.kind {
+        case .query:
+            if wasCopying { removeThroughCopyEnd(server) }
+        case .sync, .functionCall:
+            break
+        case .parse, .bind, .describe, .execute, .close, .copyEnd:
+            if wasCopying { removeIgnoredByCopy(server) }
+            abandonUntilSync(server)
+        }
+        return renamed ? .replaced(count: total) : .forward
+    }
+
+    /// PostgreSQL ignores everything from the failed message up to the next Sync: so do we.
+    @inline(never)
+    private mutating func abandonUntilSync(_ server: Handle<Server>) {
+        var skipped: [Reply] = []
+        var findsSync = false
+        while !findsSync, !servers[server].replies.isEmpty {
+            let head = servers[server].replies.first(in: replies)
+            findsSync = head.kind == .sync
+            guard !findsSync else { break }
+            servers[server].replies.removeFirst(in: &replies)
+            skipped.append(head)
+        }
+        // The last is undone first, so that what comes back is what was there before.
+        for reply in skipped.reversed() { undo(reply, server) }
+        if !findsSync { servers[server].skipsUntilSync = true }
+    }
+
+    /// Sends an error whose text names a statement by the server's name, with the client's name put back.
+    @inline(never)
+    private mutating func sendRenamedError(_ server: Handle<Server>, _ reply: Reply, _ body: RawSpan) {
+        let client = servers[server].client
+        let start = output.count
+        let message = output.beginMessage(BackendMessage.errorResponse)
+        var offset = 0
+        while offset < body.byteCount {
+            let code = unsafe body.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            output.append(code)
+            guard code != 0, let end = zero(body, offset + 1, body.byteCount) else { break }
+            appendField(
+                body.extracting((offset + 1)..<end), name: reply.name, isMessage: code == UInt8(ascii: "M"))
+            output.append(UInt8(0))
+            offset = end + 1
+        }
+        output.endMessage(at: message)
+        send(clients[client].connection, from: start)
+    }
+
+    private mutating func appendField(_ field: RawSpan, name: UInt32, isMessage: Bool) {
+        let quote = UInt8(ascii: "\"")
+        guard isMessage, let first = firstIndex(of: quote, in: field, from: 0),
+            let last = firstIndex(of: quote, in: field, from: first + 1)
+        else {
+            output.append(field)
+            return
+        }
+        output.append(field.extracting(0..<(first + 1)))
+        bytes.append(name, to: &output)
+        output.append(field.extracting(last..<field.byteCount))
+    }
+
+    private func firstIndex(of byte: UInt8, in field: RawSpan, from: Int) -> Int? {
+        var offset = from
+        while offset < field.byteCount {
+            if unsafe field.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == byte { return offset }
+            offset += 1
+        }
+        return nil
+    }
+
+    /// A server broke the rules: its connection and its client's are closed, and nobody else hears of it.
+    @discardableResult
+    @inline(never)
+    mutating func firewall(_ server: Handle<Server>, _ type: UInt8, _ what: StaticString) -> Verdict {
+        firewallHits += 1
+        let start = output.count
+        appendServerPrefix(server)
+        output.append("server sent ")
+        output.append(what)
+        output.append(": type ")
+        output.append(decimal: Int(type))
+        log(.error, from: start)
+        let client = servers[server].client
+        servers[server].needsClose = true
+        if servers[server].state == .linked, !client.isNone {
+            // No message to the client: the reply may have been cut in the middle.
+            closeClient(client, .flushed, reason: "unexpected reply from server")
+        }
+        if servers.contains(server) { closeServer(server, reason: "unexpected reply") }
+        return .closed
+    }
+
+    /// The replies that may come for each kind of request, beside those that may come at any time.
+    private static func isAllowed(_ type: UInt8, for kind: Reply.Kind) -> Bool {
+        switch type {
+        case BackendMessage.parseComplete: return kind == .parse
+        case BackendMessage.bindComplete: return kind == .bind
+        case BackendMessage.closeComplete: return kind == .close
+        default: break
+        }
+        guard type >= 0x40, type < 0x80 else { return false }
+        let mask: UInt64 =
+            switch kind {
+            case .query: PoolCore.queryReplies
+            case .execute: PoolCore.executeReplies
+            case .describe: PoolCore.describeReplies
+            case .functionCall: PoolCore.functionReplies
+            case .parse, .bind, .close, .sync, .copyEnd: 0
+            }
+        return mask >> UInt64(type - 0x40) & 1 == 1
+    }
+
+    private static var queryReplies: UInt64 {
+        bit("T") | bit("D") | bit("C") | bit("I") | bit("G") | bit("H") | bit("W") | bit("d") | bit("c")
+    }
+    private static var executeReplies: UInt64 {
+        bit("D") | bit("C") | bit("I") | bit("s") | bit("G") | bit("H") | bit("W") | bit("d") | bit("c")
+    }
+    private static var describeReplies: UInt64 { bit("t") | bit("T") | bit("n") }
+    private static var functionReplies: UInt64 { bit("V") }
+
+    @inline(__always)
+    private static func bit(_ type: Unicode.Scalar) -> UInt64 { 1 << UInt64(UInt8(ascii: type) - 0x40) }
+}
+
+extension RawSpan {
+    /// Whether these are exactly the bytes of `text`.
+    func isEqual(to text: StaticString) -> Bool {
+        guard byteCount == text.utf8CodeUnitCount else { return false }
+        for offset in 0..<byteCount {
+            if unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) != text.utf8Start[offset] {
+                return false
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,312 @@
+import Base
+
+/// A prepared statement as this worker knows it, whoever prepared it: text, parameter types and the parse
+/// environment together are its identity.
+///
+/// Servers know it under a name made from its 128-bit hash, which means the same in every worker.
+struct Statement: BitwiseCopyable {
+    /// The hash of body and parse environment, keyed with the instance's secret.
+    let hash: Hash128
+    /// What follows the name in its Parse message, in the byte pool.
+    let body: UInt32
+    /// Holders: client names, unnamed statements, servers, owed replies.
+    var references: Int32
+    /// Its text could end a transaction, so it must not be sent behind a prelude whose success is not known.
+    let canEndTransaction: Bool
+    let parseEnvironment: UInt64
+}
+
+/// A client's name for a statement.
+struct ClientStatement: Linked {
+    var links = ListLinks<ClientStatement>()
+    let client: Handle<Client>
+    let nameHash: UInt64
+    let statement: UInt32
+}
+
+/// A statement that is prepared on a server.
+struct ServerStatement: Linked {
+    var links = ListLinks<ServerStatement>()
+    let server: Handle<Server>
+    let statement: UInt32
+    /// The `Server.syncGroup` its Parse was sent in.
+    let group: UInt32
+    /// ParseComplete has arrived.
+    var isConfirmed = false
+}
+
+/// What is known of a statement on a server.
+enum Presence {
+    /// It is there, or will be if everything sent up to now in the same group succeeds.
+    case present
+    case absent
+    /// Its Parse is on the way in an earlier group and may still fail.
+    case inDoubt
+}
+
+/// Every prepared statement of the worker: which exist, what clients call them, and which servers have them.
+///
+/// Ids are slots of `statements` plus one; 0 stands for none. Look-ups allocate nothing.
+@safe
+struct Statements: ~Copyable {
+    /// Server-side names: this prefix and 22 characters of the hash.
+    static let namePrefix: StaticString = "pgsluice_"
+    static let nameByteCount = 9 + 22
+
+    var statements: Slab<Statement>
+    private var byHash = SlotTable(capacity: 1024)
+    private var clientNames: Slab<ClientStatement>
+    private var byClientName = SlotTable(capacity: 1024)
+    private var onServers: Slab<ServerStatement>
+    private var byServer = SlotTable(capacity: 1024)
+    private let key: Hash128
+
+    init(capacity: Int, key: Hash128) {
+        statements = Slab(capacity: capacity)
+        clientNames = Slab(capacity: capacity * 4)
+        onServers = Slab(capacity: capacity * 4)
+        self.key = key
+    }
+
+    /// How many statements, client names and server entries there are.
+    var counts: (statements: Int, clientNames: Int, onServers: Int) {
+        (statements.count, clientNames.count, onServers.count)
+    }
+
+    /// A record of a client's name, for those who look at all of them.
+    func clientName(_ entry: Handle<ClientStatement>) -> ClientStatement { clientNames[entry] }
+
+    /// A record of a statement on a server, for those who look at all of them.
+    func onServer(_ entry: Handle<ServerStatement>) -> ServerStatement { onServers[entry] }
+
+    // MARK: Statements
+
+    /// The statement made by this Parse body in this environment, with one more reference; `nil` when the
+    /// table is full.
+    mutating func intern(_ body: RawSpan, environment: UInt64, _ pool: inout BytePool) -> UInt32? {
+        let hash = Hash128.sip(body, key: key, tweak: environment)
+        let found = byHash.find(hash.low) { slot in
+            statements.handle(at: Int(slot)).map { statements[$0].hash == hash } ?? false
+        }
+        if let slot = found {
+            statements[handle(slot + 1)].references += 1
+            return slot + 1
+        }
+        let statement = Statement(
+            hash: hash, body: pool.intern(body), references: 1,
+            canEndTransaction: canEndTransaction(text: body), parseEnvironment: environment)
+        guard let handle = statements.insert(statement) else {
+            pool.release(statement.body)
+            return nil
+        }
+        byHash.insert(hash.low, handle.slot)
+        return handle.slot + 1
+    }
+
+    /// Counts one more holder. Does nothing for 0.
+    mutating func retain(_ id: UInt32) {
+        guard id != 0 else { return }
+        statements[handle(id)].references += 1
+    }
+
+    /// Counts one holder less; the last one forgets the statement. Does nothing for 0.
+    mutating func release(_ id: UInt32, _ pool: inout BytePool) {
+        guard id != 0 else { return }
+        let handle = handle(id)
+        statements[handle].references -= 1
+        guard statements[handle].references == 0 else { return }
+        byHash.remove(statements[handle].hash.low, handle.slot)
+        pool.release(statements[handle].body)
+        statements.remove(handle)
+    }
+
+    /// The statement behind an id.
+    func statement(_ id: UInt32) -> Statement { statements[handle(id)] }
+
+    /// Appends the name servers know the statement by, without the terminating zero.
+    func appendName(of id: UInt32, to output: inout ByteBuffer) {
+        output.append(Statements.namePrefix)
+        var hash = statement(id).hash
+        for _ in 0..<22 {
+            output.append(Statements.alphabet(UInt8(truncatingIfNeeded: hash.low & 63)))
+            hash.low = hash.low >> 6 | hash.high << 58
+            hash.high >>= 6
+        }
+    }
+
+    // MARK: What clients call them
+
+    /// The hash under which a client's name is filed.
+    func nameHash(_ name: RawSpan) -> UInt64 { Hash128.sip(name, key: key).high }
+
+    /// The statement a client calls by this name, or 0.
+    func find(_ client: Handle<Client>, _ nameHash: UInt64) -> UInt32 {
+        guard let entry = entry(client, nameHash) else { return 0 }
+        return clientNames[entry].statement
+    }
+
+    /// Files a statement under a client's name; takes over one reference. Answers false when the table is
+    /// full.
+    ///
+    /// - Precondition: the client has no statement of that name.
+    mutating func name(
+        _ id: UInt32, _ nameHash: UInt64, for client: Handle<Client>,
+        _ list: inout IntrusiveList<ClientStatement>
+    ) -> Bool {
+        guard
+            let entry = clientNames.insert(
+                ClientStatement(client: client, nameHash: nameHash, statement: id))
+        else { return false }
+        byClientName.insert(Statements.key(client.raw, nameHash), entry.slot)
+        list.append(entry, in: &clientNames)
+        return true
+    }
+
+    /// Removes a client's name and hands its reference to the caller; 0 when there is no such name.
+    mutating func removeName(
+        _ nameHash: UInt64, of client: Handle<Client>, _ list: inout IntrusiveList<ClientStatement>
+    ) -> UInt32 {
+        guard let entry = entry(client, nameHash) else { return 0 }
+        let id = clientNames[entry].statement
+        byClientName.remove(Statements.key(client.raw, nameHash), entry.slot)
+        list.remove(entry, in: &clientNames)
+        clientNames.remove(entry)
+        return id
+    }
+
+    /// Removes all names of a client.
+    mutating func removeNames(
+        of client: Handle<Client>, _ list: inout IntrusiveList<ClientStatement>, _ pool: inout BytePool
+    ) {
+        while !list.first.isNone {
+            let hash = clientNames[list.first].nameHash
+            release(removeName(hash, of: client, &list), &pool)
+        }
+    }
+
+    // MARK: What servers have
+
+    /// Whether the statement is prepared on the server; if so it becomes the most recently used.
+    mutating func use(
+        _ id: UInt32, on server: Handle<Server>, group: UInt32, _ list: inout IntrusiveList<ServerStatement>
+    ) -> Presence {
+        guard let entry = entry(server, id) else { return .absent }
+        guard onServers[entry].isConfirmed || onServers[entry].group == group else { return .inDoubt }
+        if list.last != entry {
+            list.remove(entry, in: &onServers)
+            list.append(entry, in: &onServers)
+        }
+        return .present
+    }
+
+    /// Notes that a Parse of the statement has been sent to the server; holds a reference. The statement is
+    /// the most recently used. Answers false when the table is full.
+    mutating func add(
+        _ id: UInt32, to server: Handle<Server>, group: UInt32, isConfirmed: Bool = false,
+        _ list: inout IntrusiveList<ServerStatement>
+    ) -> Bool {
+        guard entry(server, id) == nil else { return true }
+        let record = ServerStatement(server: server, statement: id, group: group, isConfirmed: isConfirmed)
+        guard let entry = onServers.insert(record) else { return false }
+        retain(id)
+        byServer.insert(Statements.key(server.raw, UInt64(id)), entry.slot)
+        list.append(entry, in: &onServers)
+        return true
+    }
+
+    /// Notes that ParseComplete has arrived for the statement.
+    mutating func confirm(_ id: UInt32, on server: Handle<Server>) {
+        guard let entry = entry(server, id) else { return }
+        onServers[entry].isConfirmed = true
+    }
+
+    /// Notes that the statement is gone from the server.
+    mutating func remove(
+        _ id: UInt32, from server: Handle<Server>, _ list: inout IntrusiveList<ServerStatement>,
+        _ pool: inout BytePool
+    ) {
+        guard let entry = entry(server, id) else { return }
+        byServer.remove(Statements.key(server.raw, UInt64(id)), entry.slot)
+        list.remove(entry, in: &onServers)
+        onServers.remove(entry)
+        release(id, &pool)
+    }
+
+    /// Notes that the server has lost all statements.
+    mutating func removeAll(
+        from server: Handle<Server>, _ list: inout IntrusiveList<ServerStatement>, _ pool: inout BytePool
+    ) {
+        while !list.first.isNone { remove(onServers[list.first].statement, from: server, &list, &pool) }
+    }
+
+    /// The least recently used statement of a server, or 0.
+    func oldest(_ list: IntrusiveList<ServerStatement>) -> UInt32 {
+        list.first.isNone ? 0 : onServers[list.first].statement
+    }
+
+    // MARK: Inside
+
+    private func handle(_ id: UInt32) -> Handle<Statement> {
+        guard let handle = statements.handle(at: Int(id) - 1) else {
+            preconditionFailure("a statement that somebody holds exists")
+        }
+        return handle
+    }
+
+    private func entry(_ client: Handle<Client>, _ nameHash: UInt64) -> Handle<ClientStatement>? {
+        let slot = byClientName.find(Statements.key(client.raw, nameHash)) { slot in
+            guard let entry = clientNames.handle(at: Int(slot)) else { return false }
+            return clientNames[entry].client == client && clientNames[entry].nameHash == nameHash
+        }
+        return slot.flatMap { clientNames.handle(at: Int($0)) }
+    }
+
+    private func entry(_ server: Handle<Server>, _ id: UInt32) -> Handle<ServerStatement>? {
+        let slot = byServer.find(Statements.key(server.raw, UInt64(id))) { slot in
+            guard let entry = onServers.handle(at: Int(slot)) else { return false }
+            return onServers[entry].server == server && onServers[entry].statement == id
+        }
+        return slot.flatMap { onServers.handle(at: Int($0)) }
+    }
+
+    private static func key(_ owner: UInt64, _ part: UInt64) -> UInt64 {
+        var mixed = (owner ^ (part &* 0x9E37_79B9_7F4A_7C15)) &* 0xD6E8_FEB8_6659_FD93
+        mixed ^= mixed >> 32
+        return mixed &* 0xD6E8_FEB8_6659_FD93
+    }
+
+    private static func alphabet(_ six: UInt8) -> UInt8 {
+        switch six {
+        case 0..<10: UInt8(ascii: "0") + six
+        case 10..<36: UInt8(ascii: "A") + (six - 10)
+        case 36..<62: UInt8(ascii: "a") + (six - 36)
+        case 62: UInt8(ascii: "_")
+        default: UInt8(ascii: "$")
+        }
+    }
+}
+
+/// Whether a query text might begin with a word that ends a transaction: COMMIT, END, ROLLBACK, ABORT,
+/// PREPARE TRANSACTION. Errs on the side of yes: anything but a plain word in front counts.
+///
+/// PostgreSQL rejects every other statement while a transaction has failed, which is what makes it safe to
+/// send a request behind a prelude before the prelude's success is known.
+func canEndTransaction(text: RawSpan) -> Bool {
+    var offset = 0
+    while offset < text.byteCount {
+        let byte = unsafe text.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        switch byte {
+        case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\t"), UInt8(ascii: "\r"):
+            offset += 1
+        case UInt8(ascii: "c"), UInt8(ascii: "C"), UInt8(ascii: "e"), UInt8(ascii: "E"),
+            UInt8(ascii: "r"), UInt8(ascii: "R"), UInt8(ascii: "a"), UInt8(ascii: "A"),
+            UInt8(ascii: "p"), UInt8(ascii: "P"):
+            return true
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"):
+            return false
+        default:
+            return true
+        }
+    }
+    return true
+}

@@ -1,0 +1,292 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// What time alone brings: deadlines, retries, ages, sizes.
+extension PoolCore {
+    /// How often upkeep runs while somebody may run into a deadline: a third of a second, as PgBouncer's.
+    static var busyUpkeep: UInt64 { 333_000_000 }
+    /// How often it runs while there is nothing but idle connections.
+    static var idleUpkeep: UInt64 { 1_000_000_000 }
+
+    /// Makes upkeep due no later than in this many nanoseconds.
+    mutating func scheduleUpkeep(within nanoseconds: UInt64) { scheduleUpkeep(at: now + nanoseconds) }
+
+    /// Makes upkeep due no later than at this time.
+    mutating func scheduleUpkeep(at time: UInt64) {
+        if time < nextUpkeep { nextUpkeep = max(time, now) }
+    }
+
+    /// Looks at everything that has a deadline. O(clients + servers + pools).
+    @inline(never)
+    mutating func upkeep() {
+        nextUpkeep = .max
+        var isBusy = false
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot) else { continue }
+            if serverUpkeep(server) { isBusy = true }
+        }
+        if clientUpkeep() { isBusy = true }
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot) else { continue }
+            poolUpkeep(pool)
+        }
+        databaseUpkeep()
+        checkPauses()
+        if lifecycle.isShuttingDown { checkDrained() }
+        let isEmpty = servers.count == 0 && clients.count == 0
+        scheduleUpkeep(within: isBusy ? PoolCore.busyUpkeep : isEmpty ? 10_000_000_000 : PoolCore.idleUpkeep)
+    }
+
+    // MARK: Servers
+
+    /// True when the server has a deadline that is near enough to be looked at often.
+    private mutating func serverUpkeep(_ server: Handle<Server>) -> Bool {
+        let pool = servers[server].pool
+        switch servers[server].state {
+        case .connecting, .startup:
+            stepLogin(server)
+            guard servers.contains(server) else { return true }
+            let limit =
+                servers[server].cancels.isNone
+                ? configuration.settings.serverConnectTimeoutNanoseconds
+                : configuration.settings.cancelWaitTimeoutNanoseconds
+            if limit > 0, now &- servers[server].connectedAt >= limit {
+                loginFailed(server, "connect timeout", state: nil)
+            }
+            return true
+        case .cancelling:
+            let limit = configuration.settings.cancelWaitTimeoutNanoseconds
+            if limit > 0, now &- servers[server].connectedAt >= limit { cancelDelivered(server) }
+            return true
+        case .tested, .beingCancelled:
+            let limit = configuration.settings.serverConnectTimeoutNanoseconds
+            if limit > 0, now &- servers[server].requestStart >= limit, servers[server].state == .tested {
+                closeServer(server, reason: "reset or check query timed out")
+            }
+            return true
+        case .linked:
+            return linkedDeadline(server)
+        case .idle:
+            idleDeadline(server, pool)
+            return false
+        }
+    }
+
+    private mutating func linkedDeadline(_ server: Handle<Server>) -> Bool {
+        let settings = pools[servers[server].pool].settings
+        let client = servers[server].client
+        guard clients.contains(client), clients[client].replication == .none else { return false }
+        let queryAge = clients[client].queryStart == 0 ? 0 : now &- clients[client].queryStart
+        let transactionAge =
+            clients[client].transactionStart == 0 ? 0 : now &- clients[client].transactionStart
+        let isIdle =
+            servers[server].replies.isEmpty
+            && servers[server].status != TransactionStatus.idle.rawValue
+        let query = settings.queryTimeoutNanoseconds
+        let transaction = settings.transactionTimeoutNanoseconds
+        let idle = settings.idleTransactionTimeoutNanoseconds
+        if query > 0, !servers[server].replies.isEmpty, queryAge >= query {
+            fail(client, .timeout(.query(limitSeconds: seconds(query))))
+        } else if idle > 0, isIdle, now &- servers[server].lastActivity >= idle {
+            fail(client, .timeout(.idleTransaction(limitSeconds: seconds(idle))))
+        } else if transaction > 0, transactionAge >= transaction {
+            fail(client, .timeout(.transaction(limitSeconds: seconds(transaction))))
+        }
+        return query > 0 || transaction > 0 || idle > 0
+    }
+
+    private mutating func idleDeadline(_ server: Handle<Server>, _ pool: Handle<Pool>) {
+        if servers[server].needsClose || lifecycle.waitsForServers || isPaused(pool) {
+            return closeServer(server, reason: "database configuration changed or paused")
+        }
+        let connected = pools[pool].readyCount
+        let limit = configuration.settings.serverIdleTimeoutNanoseconds
+        let minimum = identity.index == 0 ? Int(pools[pool].settings.minPoolSize) : 0
+        if limit > 0, now &- servers[server].lastActivity >= limit, connected > minimum {
+            return closeServer(server, reason: "server idle timeout")
+        }
+        if pools[pool].settings.serverLifetimeNanoseconds > 0, isTooOld(server) {
+            pools[pool].lastLifetimeClose = now
+            return closeServer(server, reason: "server lifetime over")
+        }
+        let size = identity.share(of: Int(pools[pool].settings.poolSize))
+        let reserve = identity.share(of: Int(pools[pool].settings.reservePoolSize))
+        if size > 0, connected > size + reserve {
+            closeServer(server, reason: "too many servers in the pool")
+        }
+    }
+
+    func seconds(_ nanoseconds: UInt64) -> Int { Int((nanoseconds + 500_000_000) / 1_000_000_000) }
+
+    // MARK: Clients
+
+    /// True when a client has a deadline that is near enough to be looked at often.
+    private mutating func clientUpkeep() -> Bool {
+        var isBusy = false
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot) else { continue }
+            switch clients[client].state {
+            case .startup, .authenticating, .waitingForWelcome:
+                isBusy = true
+                loginDeadline(client)
+            case .waiting:
+                isBusy = true
+                waitDeadline(client)
+            case .idle:
+                let limit = clientIdleLimit(client)
+                guard limit > 0 else { continue }
+                isBusy = true
+                if now &- clients[client].lastActivity >= limit {
+                    fail(client, .timeout(.clientIdle(limitSeconds: seconds(limit))))
+                }
+            case .linked, .relayed, .cancelling:
+                continue
+            }
+        }
+        return isBusy
+    }
+
+    private func clientIdleLimit(_ client: Handle<Client>) -> UInt64 {
+        let user = Int(clients[client].user)
+        if user >= 0, let definition = userDefinition(user),
+            let own = definition.clientIdleTimeoutNanoseconds,
+            own > 0
+        {
+            return own
+        }
+        return configuration.settings.clientIdleTimeoutNanoseconds
+    }
+
+    private mutating func loginDeadline(_ client: Handle<Client>) {
+        if clients[client].state == .waitingForWelcome {
+            let waited = now &- clients[client].waitStart
+            let longest = queryWaitLimit(client)
+            if longest > 0, waited >= longest {
+                let pool = clients[client].pool
+                let error = TimeoutFault.loginWait(
+                    waitedSeconds: seconds(waited), database: name(of: Int(pools[pool].database)),
+                    user: String(decoding: users[Int(pools[pool].user)].name, as: UTF8.self))
+                return fail(client, .timeout(error))
+            }
+        }
+        let limit = configuration.settings.clientLoginTimeoutNanoseconds
+        guard limit > 0, now &- clients[client].connectedAt >= limit else { return }
+        let isWaiting = clients[client].state == .waitingForWelcome
+        let text = seconds(limit)
+        fail(
+            client,
+            isWaiting
+                ? .timeout(.clientLoginServerDown(limitSeconds: text))
+                : .timeout(.clientLogin(limitSeconds: text)))
+    }
+
+    private mutating func waitDeadline(_ client: Handle<Client>) {
+        let pool = clients[client].pool
+        let waited = now &- clients[client].waitStart
+        let settings = pools[pool].settings
+        let limit = queryWaitLimit(client)
+        if settings.queryTimeoutNanoseconds > 0, waited >= settings.queryTimeoutNanoseconds {
+            let text = seconds(settings.queryTimeoutNanoseconds)
+            return fail(client, .timeout(.queryWhileWaiting(limitSeconds: text)))
+        }
+        if limit > 0, waited >= limit {
+            let error = TimeoutFault.queryWait(
+                waitedSeconds: seconds(waited), database: name(of: Int(pools[pool].database)),
+                user: String(decoding: users[Int(pools[pool].user)].name, as: UTF8.self),
+                poolSize: Int(settings.poolSize))
+            return fail(client, .timeout(error))
+        }
+        let notify = configuration.settings.queryWaitNotifyNanoseconds
+        guard notify > 0, waited > notify, !clients[client].isNotified, !isPaused(pool) else { return }
+        clients[client].isNotified = true
+        let start = output.count
+        output.appendNoticeResponse(
+            .notice, .successfulCompletion,
+            "No server connection available in postgres backend, client being queued")
+        send(clients[client].connection, from: start)
+    }
+
+    private func queryWaitLimit(_ client: Handle<Client>) -> UInt64 {
+        let user = Int(clients[client].user)
+        if user >= 0, let own = userDefinition(user)?.queryWaitTimeoutNanoseconds { return own }
+        return pools[clients[client].pool].settings.queryWaitTimeoutNanoseconds
+    }
+
+    func userDefinition(_ user: Int) -> UserDefinition? { userDefinitions[users[user].name] }
+
+    func name(of database: Int) -> String { String(decoding: databases[database].name, as: UTF8.self) }
+
+    // MARK: Pools and databases
+
+    private mutating func poolUpkeep(_ pool: Handle<Pool>) {
+        keepMinimum(pool)
+        if !pools[pool].waiters.isEmpty || !pools[pool].welcomeWaiters.isEmpty { serveWaiters(pool) }
+        openServers(pool)
+        publishGauges(pool)
+        let limit = configuration.settings.poolIdleTimeoutNanoseconds
+        guard isUnused(pool) else {
+            pools[pool].lastUse = now
+            return
+        }
+        let database = Int(pools[pool].database)
+        let isFilled = databases[database].definition.user != nil && pools[pool].settings.minPoolSize > 0
+        let isOver = limit > 0 && now &- pools[pool].lastUse >= limit && !isFilled
+        if isOver || databases[database].isRemoved { forgetPool(pool, saysWhy: isOver) }
+    }
+
+    private func isUnused(_ pool: Handle<Pool>) -> Bool {
+        guard pools[pool].serverCount == 0 else { return false }
+        for index in 0..<8 where pools[pool].clientCounts[index] > 0 { return false }
+        return true
+    }
+
+    private mutating func forgetPool(_ pool: Handle<Pool>, saysWhy: Bool) {
+        if saysWhy {
+            let start = output.count
+            output.append("cleaning up idle pool for user ")
+            output.append(users[Int(pools[pool].user)].name)
+            output.append(" on db ")
+            output.append(databases[Int(pools[pool].database)].name)
+            output.append(" because: pool idle timeout")
+            log(.log, from: start)
+        }
+        poolIndex.removeValue(forKey: poolKey(Int(pools[pool].database), Int(pools[pool].user)))
+        parameters.release(pools[pool].welcomeParameters, &bytes)
+        bytes.release(pools[pool].welcomeMessages)
+        bytes.release(pools[pool].failure)
+        block.release(pools[pool].counters)
+        pools.remove(pool)
+    }
+
+    /// Forgets databases made from the `*` entry that nobody has used for long.
+    private mutating func databaseUpkeep() {
+        let limit = configuration.settings.autodbIdleTimeoutNanoseconds
+        for index in databases.indices where databases[index].isAuto && !databases[index].isRemoved {
+            if databases[index].serverCount > 0 || databases[index].clientCount > 0 {
+                databases[index].lastUse = now
+            } else if limit > 0, now &- databases[index].lastUse >= limit, !databases[index].isPaused {
+                databases[index].isRemoved = true
+                databaseIndex.removeValue(forKey: databases[index].name)
+            }
+        }
+    }
+
+    /// Copies the counts of a pool's clients and servers into the shared segment.
+    mutating func publishGauges(_ pool: Handle<Pool>) {
+        let counters = pools[pool].counters
+        let active = pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.linked)
+        let waiting =
+            pools[pool].count(Client.State.waiting) + pools[pool].count(Client.State.waitingForWelcome)
+        counters.set(.activeClients, UInt64(active))
+        counters.set(.waitingClients, UInt64(waiting))
+        counters.set(.activeServers, UInt64(pools[pool].count(Server.State.linked)))
+        counters.set(.idleServers, UInt64(pools[pool].count(Server.State.idle)))
+        counters.set(.testedServers, UInt64(pools[pool].count(Server.State.tested)))
+        counters.set(.loginServers, UInt64(pools[pool].loginCount))
+        counters.set(.activeCancelServers, UInt64(pools[pool].count(Server.State.cancelling)))
+        counters.set(.beingCanceledServers, UInt64(pools[pool].count(Server.State.beingCancelled)))
+    }
+}

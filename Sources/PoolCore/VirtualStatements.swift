@@ -1,0 +1,234 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Wire
+
+/// Prepared statements in transaction and statement mode: clients keep their names, servers know statements
+/// by names of our own, and what a server lacks is prepared on it in front of the message that needs it.
+///
+/// Errors about statements are raised by PostgreSQL itself, so that SQLSTATE, the abort of the transaction
+/// and the skipping until Sync are its own; only the name in the text is put back.
+extension PoolCore {
+    /// Larger unnamed statements are not kept for use after the end of their transaction.
+    private static var unnamedLimit: Int { 256 * 1024 }
+    /// Parse, Bind, Describe, Execute or Close of a client that has a server.
+    mutating func virtualMessage(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ type: UInt8, _ bytes: RawSpan, _ offset: Int,
+        _ total: Int
+    ) -> Verdict {
+        switch type {
+        case FrontendMessage.execute:
+            return owe(server, Reply(.execute, .forward))
+        case FrontendMessage.parse:
+            return virtualParse(client, server, bytes, offset, total)
+        case FrontendMessage.bind:
+            return virtualBind(client, server, bytes, offset, total)
+        default:
+            guard bytes.byteCount - offset >= total else { return .need(total) }
+            guard total >= 7, let end = zero(bytes, offset + 6, offset + total), end == offset + total - 1
+            else {
+                failMalformed(client, type)
+                return .closed
+            }
+            let kind = unsafe bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self)
+            let reply: Reply.Kind = type == FrontendMessage.close ? .close : .describe
+            guard kind == UInt8(ascii: "S") else { return owe(server, Reply(reply, .forward)) }
+            let name = bytes.extracting((offset + 6)..<end)
+            return type == FrontendMessage.close
+                ? virtualClose(client, server, name, offset, total)
+                : virtualDescribe(client, server, bytes, name, offset, total)
+        }
+    }
+
+    // MARK: Parse
+
+    private mutating func virtualParse(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        let there = bytes.byteCount - offset
+        guard there >= min(total, 6) else { return .need(min(total, 6)) }
+        let isUnnamed = unsafe total > 5 && bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self) == 0
+        if isUnnamed, total > PoolCore.unnamedLimit {
+            if servers[server].preludeReplies > 0 { return holdForPrelude(client) }
+            return owe(server, unnamedReply(client, .forward))
+        }
+        guard there >= total else { return .need(total) }
+        guard let nameEnd = zero(bytes, offset + 5, offset + total),
+            let textEnd = zero(bytes, nameEnd + 1, offset + total), textEnd + 2 < offset + total
+        else {
+            failMalformed(client, FrontendMessage.parse)
+            return .closed
+        }
+        let body = bytes.extracting((nameEnd + 1)..<(offset + total))
+        if servers[server].preludeReplies > 0, canEndTransaction(text: body) { return holdForPrelude(client) }
+        let environment = parameters.environment(servers[server].parameters)
+        if isUnnamed {
+            let reply = unnamedReply(client, .forward)
+            clients[client].unnamedStatement =
+                statements.intern(body, environment: environment, &self.bytes) ?? 0
+            return owe(server, reply)
+        }
+        pools[clients[client].pool].counters.add(.clientParses, 1)
+        let name = bytes.extracting((offset + 5)..<nameEnd)
+        let hash = statements.nameHash(name)
+        let known = statements.find(client, hash)
+        if known != 0 { return parseAgain(client, server, known, name, bytes, nameEnd, offset, total) }
+        guard let id = statements.intern(body, environment: environment, &self.bytes) else {
+            failTooMany(client, limit: statements.statements.capacity)
+            return .closed
+        }
+        var reply = Reply(.parse, .synthesise)
+        reply.isClientMapping = true
+        reply.nameHash = hash
+        let isFailed =
+            servers[server].status == TransactionStatus.failed.rawValue
+            && !statements.statement(id).canEndTransaction
+        let presence = presence(id, on: server)
+        guard presence != .inDoubt else {
+            statements.release(id, &self.bytes)
+            clients[client].awaitsReplies = true
+            return .hold
+        }
+        guard statements.name(id, hash, for: client, &clients[client].statements) else {
+            statements.release(id, &self.bytes)
+            failTooMany(client, limit: statements.statements.capacity)
+            return .closed
+        }
+        forwardRun(client, offset)
+        if presence == .present {
+            if !isFailed {
+                pools[clients[client].pool].counters.add(.receivedBytes, UInt64(total))
+                synthesise(server, reply)
+                return .replaced(count: total)
+            }
+            // The transaction has failed, and PostgreSQL has to say so; but it must not find the name in use.
+            injectClose(id, server)
+        }
+        reply.fate = .forward
+        reply.statement = id
+        statements.retain(id)
+        return rename(client, reply, id, bytes, offset + 5, nameEnd, offset, total)
+    }
+
+    /// The reply to a Parse of a new unnamed statement, which takes the place of the one before.
+    private mutating func unnamedReply(_ client: Handle<Client>, _ fate: Reply.Fate) -> Reply {
+        forgetUnnamed(client)
+        clients[client].hasUnnamedOnServer = true
+        clients[client].unnamedSerial &+= 1
+        var reply = Reply(.parse, fate)
+        reply.isClientMapping = true
+        reply.serial = clients[client].unnamedSerial
+        return reply
+    }
+
+    /// A Parse under a name that the client uses already: PostgreSQL is made to raise 42P05.
+    private mutating func parseAgain(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ known: UInt32, _ name: RawSpan,
+        _ bytes: RawSpan,
+        _ nameEnd: Int, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        forwardRun(client, offset)
+        guard prepare(known, on: server) else {
+            clients[client].awaitsReplies = true
+            return .hold
+        }
+        var reply = Reply(.parse, .forward)
+        reply.name = self.bytes.intern(name)
+        return rename(client, reply, known, bytes, offset + 5, nameEnd, offset, total)
+    }
+
+    // MARK: Bind, Describe
+
+    private mutating func virtualBind(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        let there = min(total, bytes.byteCount - offset)
+        guard let portalEnd = zero(bytes, offset + 5, offset + there),
+            let nameEnd = zero(bytes, portalEnd + 1, offset + there)
+        else {
+            if there < total { return .need(min(total, max(256, there * 2))) }
+            failMalformed(client, FrontendMessage.bind)
+            return .closed
+        }
+        pools[clients[client].pool].counters.add(.binds, nameEnd > portalEnd + 1 ? 1 : 0)
+        let name = bytes.extracting((portalEnd + 1)..<nameEnd)
+        return use(name, client, server, Reply(.bind, .forward), bytes, portalEnd + 1, nameEnd, offset, total)
+    }
+
+    private mutating func virtualDescribe(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ bytes: RawSpan, _ name: RawSpan, _ offset: Int,
+        _ total: Int
+    ) -> Verdict {
+        let reply = Reply(.describe, .forward)
+        return use(name, client, server, reply, bytes, offset + 6, offset + total - 1, offset, total)
+    }
+
+    /// A message that uses a statement by its name, which stands at `nameStart..<nameEnd`.
+    private mutating func use(
+        _ name: RawSpan, _ client: Handle<Client>, _ server: Handle<Server>, _ plain: Reply, _ bytes: RawSpan,
+        _ nameStart: Int, _ nameEnd: Int, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        var reply = plain
+        let isUnnamed = nameStart == nameEnd
+        let id =
+            isUnnamed
+            ? clients[client].unnamedStatement : statements.find(client, statements.nameHash(name))
+        if isUnnamed, clients[client].hasUnnamedOnServer { return owe(server, reply) }
+        if id != 0, servers[server].preludeReplies > 0, statements.statement(id).canEndTransaction {
+            return holdForPrelude(client)
+        }
+        forwardRun(client, offset)
+        if id == 0 {
+            reply.name = self.bytes.intern(name)
+            return rename(client, reply, nil, bytes, nameStart, nameEnd, offset, total)
+        }
+        if isUnnamed {
+            injectParse(id, isNamed: false, server)
+            clients[client].hasUnnamedOnServer = true
+            return owe(server, reply)
+        }
+        guard prepare(id, on: server) else {
+            clients[client].awaitsReplies = true
+            return .hold
+        }
+        return rename(client, reply, id, bytes, nameStart, nameEnd, offset, total)
+    }
+
+    // MARK: Close
+
+    private mutating func virtualClose(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ name: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict {
+        if name.byteCount == 0 {
+            forgetUnnamed(client)
+            return owe(server, Reply(.close, .forward))
+        }
+        forwardRun(client, offset)
+        pools[clients[client].pool].counters.add(.receivedBytes, UInt64(total))
+        var reply = Reply(.close, .synthesise)
+        reply.nameHash = statements.nameHash(name)
+        reply.statement = statements.removeName(reply.nameHash, of: client, &clients[client].statements)
+        reply.isClientMapping = true
+        synthesise(server, reply)
+        return .replaced(count: total)
+    }
+
+    /// Close of a named statement by a client without a server needs none. `nil` for all other kinds of
+    /// Close.
+    mutating func closeWithoutServer(
+        _ client: Handle<Client>, _ bytes: RawSpan, _ offset: Int, _ total: Int
+    ) -> Verdict? {
+        guard total > 7,
+            unsafe bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self) == UInt8(ascii: "S"),
+            let end = zero(bytes, offset + 6, offset + total), end == offset + total - 1, end > offset + 6
+        else { return nil }
+        let hash = statements.nameHash(bytes.extracting((offset + 6)..<end))
+        let id = statements.removeName(hash, of: client, &clients[client].statements)
+        statements.release(id, &self.bytes)
+        let start = output.count
+        output.appendCloseComplete()
+        send(clients[client].connection, from: start)
+        return .replaced(count: total)
+    }
+}

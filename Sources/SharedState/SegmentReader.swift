@@ -1,0 +1,96 @@
+import CShared
+
+/// The supervisor's view of all workers' counters.
+///
+/// Keeps the counts of pools and workers that are gone, so that totals never go backwards.
+public struct SegmentReader {
+    /// Name under which pools are shown that found their worker's table full.
+    public static let overflowDatabase = Array("(overflow)".utf8)
+    /// Most databases whose ended pools are kept apart; further ones are kept under `overflowDatabase`.
+    static let keptDatabaseLimit = 4096
+
+    private let segment: Segment
+    /// Counts of ended pools and dead workers, by database.
+    private var kept: [[UInt8]: PoolTotals] = [:]
+
+    /// A view of `segment`. There must be only one, the supervisor's.
+    public init(_ segment: Segment) {
+        self.segment = segment
+    }
+
+    /// All pools in use, summed over workers, ordered by database and then user.
+    ///
+    /// Also takes over the counts of pools that workers gave back, and frees their entries.
+    public mutating func pools() -> [PoolSnapshot] {
+        var places: [PoolName: Int] = [:]
+        var result: [PoolSnapshot] = []
+        for index in 0..<segment.layout.workerCount {
+            let worker = segment.worker(index)
+            for slot in 0..<worker.highWater {
+                collectReleased(worker, slot)
+                guard let name = worker.entry(slot).usedName else { continue }
+                let place: Int
+                if let known = places[name] {
+                    place = known
+                } else {
+                    place = result.count
+                    places[name] = place
+                    result.append(PoolSnapshot(database: name.database, user: name.user))
+                }
+                result[place].add(worker.entry(slot).counters)
+            }
+        }
+        result.sort { PoolName($0) < PoolName($1) }
+        return result
+    }
+
+    /// Totals by database, ordered by name, pools and workers that are gone included.
+    public mutating func databases() -> [DatabaseTotals] {
+        var sums: [[UInt8]: PoolTotals] = [:]
+        for pool in pools() { sums[pool.database, default: PoolTotals()].add(pool.totals) }
+        for (database, totals) in kept { sums[database, default: PoolTotals()].add(totals) }
+        for index in 0..<segment.layout.workerCount {
+            let worker = segment.worker(index)
+            guard worker.overflowedPoolCount > 0 else { continue }
+            sums[SegmentReader.overflowDatabase, default: PoolTotals()].add(worker.overflowEntry.totals)
+        }
+        var result: [DatabaseTotals] = []
+        for (database, totals) in sums { result.append(DatabaseTotals(database: database, totals: totals)) }
+        result.sort { $0.database.lexicographicallyPrecedes($1.database) }
+        return result
+    }
+
+    /// Takes over a dead worker's counts and empties its block for the next process with its index.
+    ///
+    /// - Precondition: the process has been waited for, and its log ring drained.
+    public mutating func retire(worker index: Int) {
+        let worker = segment.worker(index)
+        for slot in 0..<worker.highWater {
+            let entry = worker.entry(slot)
+            if entry.word.state != .free { keep(entry.name.database, entry.totals) }
+            entry.free()
+        }
+        if worker.overflowedPoolCount > 0 {
+            keep(SegmentReader.overflowDatabase, worker.overflowEntry.totals)
+            worker.overflowEntry.free()
+        }
+        let incarnation = worker.incarnation
+        unsafe worker.block.initialize(to: cshared_worker())
+        unsafe cshared_store(cshared_worker_incarnation(worker.block), incarnation)
+    }
+
+    private mutating func keep(_ database: [UInt8], _ totals: PoolTotals) {
+        let fits = kept[database] != nil || kept.count < SegmentReader.keptDatabaseLimit
+        kept[fits ? database : SegmentReader.overflowDatabase, default: PoolTotals()].add(totals)
+    }
+
+    /// Adds a pool that was given back to what is kept and frees its entry.
+    private mutating func collectReleased(_ worker: WorkerBlock, _ slot: Int) {
+        let entry = worker.entry(slot)
+        let word = entry.word
+        // The worker may take the entry back at this moment: whoever changes the state first has it.
+        guard word.state == .released, entry.move(from: word, to: .collecting) else { return }
+        keep(entry.name.database, entry.totals)
+        entry.free()
+    }
+}

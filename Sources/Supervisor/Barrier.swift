@@ -1,0 +1,27 @@
+import SharedState
+
+/// Something that every worker was told and has to acknowledge.
+struct Barrier {
+    /// What it is about.
+    enum Purpose: Equatable {
+        /// A configuration; its warnings and what changed are said when all use it.
+        case reload
+        /// An order.
+        case order(OrderKind)
+    }
+
+    /// The number the acknowledgements carry.
+    let epoch: UInt64
+    let purpose: Purpose
+    /// Workers that have not answered.
+    var missing: Set<Int>
+    /// What workers could not do.
+    var problems: [String] = []
+    /// When waiting ends, monotonic; `nil` for orders that take as long as transactions do.
+    let deadlineNanoseconds: UInt64?
+    /// Console sessions that wait for it.
+    var waiters: [ConsoleID] = []
+}
+
+/// Names a console session for as long as the supervisor runs.
+typealias ConsoleID = UInt64

@@ -1,0 +1,86 @@
+import Base
+import Console
+import SharedState
+import System
+
+/// A console session and the socket it is served on.
+final class ConsoleConnection {
+    /// Bytes read at once.
+    private static let readLimit = 16384
+
+    let id: ConsoleID
+    /// The socket, ours.
+    let descriptor: Int32
+    /// The session's state.
+    var session: ConsoleSession
+    /// Who it is, for the log.
+    let user: String
+    /// Whether the other end is gone.
+    private(set) var isBroken = false
+    private var isClosed = false
+
+    /// A connection that owns `descriptor`.
+    init(id: ConsoleID, descriptor: Int32, user: String, session: consuming ConsoleSession) {
+        self.id = id
+        self.descriptor = descriptor
+        self.user = user
+        self.session = session
+    }
+
+    /// What a poll is to find out. Without interest in anything it still tells when the other end is gone.
+    var interest: Poll.Interest {
+        var direction: Poll.Direction = []
+        if session.wantsInput { direction.insert(.read) }
+        if session.output.count > 0 { direction.insert(.write) }
+        return Poll.Interest(descriptor, direction)
+    }
+
+    /// Whether nothing is left to do.
+    var isOver: Bool { isBroken || session.isClosing && session.output.count == 0 }
+
+    /// Gives the socket back, once however often it is called: answering a session may end it.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        isBroken = true
+        Descriptors.close(descriptor)
+    }
+
+    /// Takes what the client sent; notices when it has gone.
+    func read() {
+        do throws(SystemError) {
+            guard let bytes = try Descriptors.read(descriptor, limit: ConsoleConnection.readLimit) else {
+                return
+            }
+            if bytes.isEmpty {
+                isBroken = true
+                session.close()
+            } else if session.wantsInput {
+                unsafe session.receive(bytes.span.bytes)
+            }
+        } catch {
+            isBroken = true
+            session.close()
+        }
+    }
+
+    /// Sends what the client takes.
+    func write() {
+        while session.output.count > 0, !isBroken {
+            let bytes = ConsoleConnection.copy(session.output, limit: 65536)
+            do throws(SystemError) {
+                let sent = try Descriptors.write(descriptor, bytes[...])
+                if sent == 0 { return }
+                session.output.removeFirst(sent)
+            } catch {
+                isBroken = true
+                session.close()
+            }
+        }
+    }
+
+    private static func copy(_ buffer: borrowing ByteBuffer, limit: Int) -> [UInt8] {
+        let bytes = buffer.bytes
+        return unsafe bytes.extracting(first: limit).withUnsafeBytes { unsafe [UInt8]($0) }
+    }
+}

@@ -1,0 +1,187 @@
+import Config
+import System
+
+/// All listening sockets of the instance. The supervisor makes them and keeps them open, so that the queue
+/// of a worker that died is still there for its successor.
+struct ListenerSet {
+
+    /// One address and its sockets.
+    private struct Entry {
+        let family: WorkerListener.Family
+        let description: String
+        let port: UInt16
+        /// One for each worker, or a single one that all share.
+        var descriptors: [Int32]
+        let sharing: WorkerListener.Sharing
+        /// The file of a Unix socket of ours.
+        let path: String?
+    }
+
+    /// What went wrong without being the end.
+    private(set) var warnings: [String] = []
+    private var entries: [Entry] = []
+
+    /// What is listened on, in the words of the log.
+    var descriptions: [String] { entries.map(\.description) }
+
+    /// Whether nothing listens.
+    var isEmpty: Bool { entries.isEmpty }
+
+    /// What one worker accepts from.
+    func listeners(forWorker index: Int) -> [WorkerListener] {
+        entries.map { entry in
+            WorkerListener(
+                descriptor: entry.descriptors[entry.sharing == .own ? index : 0], family: entry.family,
+                sharing: entry.sharing, description: entry.description, port: entry.port)
+        }
+    }
+
+    /// Opens everything the settings name.
+    ///
+    /// An address that cannot be listened on is a warning, as in PgBouncer; that none can is the caller's
+    /// to judge.
+    /// - Parameter workerCount: sockets per TCP address.
+    /// - Throws: when the Unix socket cannot be made or somebody uses it.
+    static func open(_ settings: Settings, workerCount: Int) throws(StartupFailure) -> ListenerSet {
+        var set = ListenerSet()
+        for name in settings.listenAddresses {
+            for address in set.addresses(of: name, port: UInt16(settings.listenPort)) {
+                set.openTCP(address, isWildcard: name == "*", settings, workerCount: workerCount)
+            }
+        }
+        if let path = unixSocketPath(settings) { try set.openUnix(path, settings) }
+        return set
+    }
+
+    /// The sockets that a service manager opened; each is shared by all workers.
+    static func activated(_ descriptors: [Int32]) throws(StartupFailure) -> ListenerSet {
+        var set = ListenerSet()
+        for descriptor in descriptors {
+            guard Socket.isListening(descriptor), let address = Socket.localAddress(of: descriptor) else {
+                throw StartupFailure("descriptor \(descriptor) of LISTEN_FDS is not a listening socket")
+            }
+            try? Descriptors.setNonBlocking(descriptor, true)
+            let isUnix = address.family == .unix
+            set.entries.append(
+                Entry(
+                    family: isUnix ? .unix : .tcp, description: address.text,
+                    port: isUnix ? unixPort(of: address.hostText) : address.port, descriptors: [descriptor],
+                    sharing: .shared, path: nil))
+        }
+        return set
+    }
+
+    /// The path of our Unix socket, or with `@` in front its abstract name; `nil` when the settings want
+    /// none.
+    static func unixSocketPath(_ settings: Settings) -> String? {
+        let folder = settings.unixSocketDirectory
+        return folder.isEmpty ? nil : "\(folder)/.s.PGSQL.\(settings.listenPort)"
+    }
+
+    /// Whether somebody accepts connections on this Unix socket.
+    static func isInUse(unixPath path: String) -> Bool {
+        guard let address = SocketAddress(unixPath: path),
+            let descriptor = try? Socket.open(.unix, nonBlocking: true)
+        else { return false }
+        defer { Descriptors.close(descriptor) }
+        do { try Socket.connect(descriptor, to: address) } catch {
+            return ![Errno.noSuchFile, Errno.connectionRefused].contains(error.errno)
+        }
+        return true
+    }
+
+    /// Closes the TCP sockets here, which with the workers' copies closed makes new connections fail at
+    /// once.
+    mutating func closeTCP() {
+        for entry in entries where entry.family == .tcp {
+            for descriptor in entry.descriptors { Descriptors.close(descriptor) }
+        }
+        entries.removeAll { $0.family == .tcp }
+    }
+
+    /// Removes the files of our Unix sockets, before the process ends.
+    func removeFiles() {
+        for entry in entries {
+            if let path = entry.path { try? FileSystem.remove(path) }
+        }
+    }
+
+    /// Has the kernel hold back connections that have sent nothing, or not any more.
+    func setDeferAccept(_ on: Bool) {
+        for entry in entries where entry.family == .tcp {
+            for descriptor in entry.descriptors {
+                try? Listener.setDeferAccept(descriptor, seconds: on ? 1 : 0)
+            }
+        }
+    }
+
+    private mutating func addresses(of name: String, port: UInt16) -> [SocketAddress] {
+        if name == "*" { return [.anyIPv4(port: port), .anyIPv6(port: port)] }
+        if let address = SocketAddress(host: name, port: port) { return [address] }
+        do { return try NameLookup.addresses(of: name).map { SocketAddress($0, port: port) } } catch {
+            warnings.append("cannot find listen_addr \(name): \(error)")
+            return []
+        }
+    }
+
+    private mutating func openTCP(
+        _ address: SocketAddress, isWildcard: Bool, _ settings: Settings, workerCount: Int
+    ) {
+        guard !entries.contains(where: { $0.description == address.text }) else { return }
+        var options = Listener.Options()
+        options.sharesPort = workerCount > 1 || settings.reusePort
+        // 128 is the default and too little for a burst; whoever sets another number means it.
+        options.backlog = settings.listenBacklog == 128 ? 0 : Int32(clamping: settings.listenBacklog)
+        options.deferAcceptSeconds = settings.tcpDeferAccept > 0 ? 1 : 0
+        var descriptors: [Int32] = []
+        do throws(SystemError) {
+            if options.sharesPort, !settings.reusePort { try Listener.probe(address) }
+            for _ in 0..<workerCount { descriptors.append(try Listener.open(address, options)) }
+        } catch {
+            for descriptor in descriptors { Descriptors.close(descriptor) }
+            // A machine without IPv6 is no mistake of whoever wrote "*".
+            if !(isWildcard && address.family == .ipv6 && error.errno != .addressInUse) {
+                warnings.append("cannot listen on \(address.text): \(error.errno)")
+            }
+            return
+        }
+        entries.append(
+            Entry(
+                family: .tcp, description: address.text, port: address.port, descriptors: descriptors,
+                sharing: .own, path: nil))
+    }
+
+    private mutating func openUnix(_ path: String, _ settings: Settings) throws(StartupFailure) {
+        guard let address = SocketAddress(unixPath: path) else {
+            throw StartupFailure("unix_socket_dir is too long: \(path) is no name for a socket")
+        }
+        let isAbstract = path.hasPrefix("@")
+        guard !ListenerSet.isInUse(unixPath: path) else {
+            throw StartupFailure("unix socket \(path) is in use, cannot continue")
+        }
+        var options = Listener.Options()
+        options.unixMode = UInt32(clamping: settings.unixSocketMode)
+        do throws(SystemError) {
+            if !isAbstract { try FileSystem.remove(path) }
+            let descriptor = try Listener.open(address, options)
+            entries.append(
+                Entry(
+                    family: .unix, description: address.text, port: UInt16(settings.listenPort),
+                    descriptors: [descriptor], sharing: .shared, path: isAbstract ? nil : path))
+            if !isAbstract, !settings.unixSocketGroup.isEmpty {
+                guard let group = Accounts.group(named: settings.unixSocketGroup) else {
+                    throw SystemError("find unix_socket_group \(settings.unixSocketGroup)", .noSuchFile)
+                }
+                try FileSystem.setAccess(path, mode: UInt32(clamping: settings.unixSocketMode), group: group)
+            }
+        } catch {
+            removeFiles()
+            throw StartupFailure("unix_socket_dir: \(error)")
+        }
+    }
+
+    private static func unixPort(of path: String) -> UInt16 {
+        guard let dot = path.lastIndex(of: ".") else { return 0 }
+        return UInt16(path[path.index(after: dot)...]) ?? 0
+    }
+}

@@ -1,0 +1,252 @@
+import Base
+import Config
+import Console
+import SharedState
+import System
+import Wire
+
+/// What the console knows and is doing.
+struct ConsoleService {
+    /// Sessions, by the order they began in.
+    var connections: [ConsoleConnection] = []
+    /// Rows that were asked for.
+    var collections: [RowsCollection] = []
+    /// The last session's or request's number.
+    var lastNumber: UInt64 = 0
+    /// What sessions that have ended, and those that go on, did: the counters of database pgbouncer.
+    var totals = PoolTotals()
+    /// Databases that PAUSE named.
+    var pausedDatabases: Set<[UInt8]> = []
+
+    /// A number that none had before.
+    mutating func nextNumber() -> UInt64 {
+        lastNumber += 1
+        return lastNumber
+    }
+}
+
+/// The console: sessions that workers authenticated, served here because only here everything is known.
+extension Supervisor {
+    /// Sessions served at once; more are closed as they come.
+    private static let consoleLimit = 1000
+    /// The largest answer of one worker.
+    private static let rowsByteLimit = 256 << 20
+
+    /// Begins a session on a socket that a worker passed.
+    func openConsole(_ descriptor: Int32, _ login: ConsoleLogin, from index: Int) {
+        guard console.connections.count < Supervisor.consoleLimit,
+            (try? Descriptors.setNonBlocking(descriptor, true)) != nil
+        else { return Descriptors.close(descriptor) }
+        let session = ConsoleSession(
+            role: login.role, parameters: login.parameters, cancelKey: newCancelKey(),
+            notifyMessage: configuration.settings.loginNotifyMessage, formatTime: Supervisor.format)
+        let connection = ConsoleConnection(
+            id: console.nextNumber(), descriptor: descriptor,
+            user: String(decoding: login.user, as: UTF8.self), session: session)
+        console.connections.append(connection)
+        serve(connection)
+    }
+
+    private func newCancelKey() -> ConsoleCancelKey {
+        let secret = SecureRandom.bytes(count: 8)
+        let number = secret.prefix(4).reduce(Int32(0)) { $0 << 8 | Int32($1) } & .max
+        return ConsoleCancelKey(processId: max(number, 1), secret: Array(secret.suffix(4)))
+    }
+
+    private static func format(_ realtimeMicroseconds: UInt64) -> String {
+        let time = LocalTime(realNanoseconds: realtimeMicroseconds * 1000)
+        return "\(time.dateAndTime) \(time.zone)"
+    }
+
+    /// Reads, serves and writes what a poll found.
+    func attend(_ connection: ConsoleConnection, _ readiness: Poll.Readiness) {
+        if readiness.canRead { connection.read() }
+        serve(connection)
+    }
+
+    /// Serves a session until it needs something that is not there yet, and ends it when it is over.
+    private func serve(_ connection: ConsoleConnection) {
+        repeat {
+            while let request = connection.session.advance() { handle(request, of: connection) }
+            let before = connection.session.output.count
+            connection.write()
+            // What was sent makes room for more answers.
+            if connection.session.output.count == before { break }
+        } while connection.session.wantsInput
+        console.totals.add(connection.session.takeTotals())
+        for line in connection.session.takeLog() {
+            log.write(.error, "console of \(connection.user): \(line)")
+        }
+        if connection.isOver { close(connection) }
+    }
+
+    private func close(_ connection: ConsoleConnection) {
+        connection.close()
+        console.connections.removeAll { $0.id == connection.id }
+        console.collections.removeAll { $0.console == connection.id }
+    }
+
+    private func handle(_ request: ConsoleRequest, of connection: ConsoleConnection) {
+        switch request {
+        case .rows(let kinds): collect(kinds, for: connection)
+        case .statistics:
+            let now = Clock.monotonicNanoseconds / 1000
+            connection.session.answer(
+                .statistics(averages.report(nowMicroseconds: now, databaseTotals())))
+        case .configuration:
+            connection.session.answer(.configuration(configuration.configRows()))
+        case .state:
+            connection.session.answer(.state(isPaused ? .paused : .active))
+        case .reload: requestReload(for: connection.id)
+        case .order(let kind, let database):
+            do throws(ConsoleError) { try carryOut(kind, database, for: connection) } catch {
+                connection.session.answer(.failed(error))
+            }
+        case .cancel(let key): cancel(key)
+        }
+    }
+
+    /// Counters by database; the console counts as one.
+    func databaseTotals() -> [DatabaseTotals] {
+        for connection in console.connections { console.totals.add(connection.session.takeTotals()) }
+        let own = DatabaseTotals(database: Array(ConsoleSession.databaseName.utf8), totals: console.totals)
+        return counters.databases() + [own]
+    }
+
+    // MARK: Orders
+
+    private func carryOut(
+        _ kind: OrderKind, _ database: [UInt8]?, for connection: ConsoleConnection
+    ) throws(ConsoleError) {
+        switch kind {
+        case .shutdownNow: return beginShutdown(.immediate)
+        case .shutdownWaitForClients: return endByCommand(.waitForClients, connection)
+        case .shutdownWaitForServers: return endByCommand(.waitForServers, connection)
+        case .pause: try checkPause(database)
+        case .resume: try checkResume(database)
+        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain: break
+        }
+        let what = database.map { " " + String(decoding: $0, as: UTF8.self) } ?? ""
+        log.write(.log, "\(connection.user) gave the command \(kind)\(what)")
+        order(kind, database: database, waiter: connection.id)
+    }
+
+    private func endByCommand(_ mode: ShutdownMode, _ connection: ConsoleConnection) {
+        log.write(.log, "\(connection.user) gave the command to shut down")
+        connection.session.answer(.done)
+        beginShutdown(mode)
+    }
+
+    private func checkPause(_ database: [UInt8]?) throws(ConsoleError) {
+        guard shutdown == nil else { throw .shuttingDown }
+        guard let database else {
+            guard !isPaused else { throw .alreadyPaused }
+            isPaused = true
+            return
+        }
+        let name = String(decoding: database, as: UTF8.self)
+        guard configuration.database(named: name) != nil || configuration.autoDatabase != nil else {
+            throw .noSuchDatabase(database)
+        }
+        guard console.pausedDatabases.insert(database).inserted else { throw .alreadyPaused }
+    }
+
+    private func checkResume(_ database: [UInt8]?) throws(ConsoleError) {
+        guard shutdown == nil else { throw .shuttingDown }
+        guard let database else {
+            guard isPaused else { throw .notPaused }
+            isPaused = false
+            return
+        }
+        guard console.pausedDatabases.remove(database) != nil else { throw .databaseNotPaused(database) }
+    }
+
+    /// Gives a worker that has just started what was ordered before it was there.
+    func repeatOrders(to index: Int) {
+        for database in console.pausedDatabases.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            _ = send(.order(Order(epoch: epoch, kind: .pause, database: database)), to: index)
+        }
+    }
+
+    /// Tells sessions that what they waited for is done, or why it is not.
+    func answer(_ waiters: [ConsoleID], _ answer: ConsoleAnswer) {
+        for id in waiters {
+            guard let connection = console.connections.first(where: { $0.id == id }) else { continue }
+            connection.session.answer(answer)
+            serve(connection)
+        }
+    }
+
+    /// Ctrl-C on a session that waits: the PAUSE it waits for ends, and the session hears of it.
+    private func cancel(_ key: ConsoleCancelKey) {
+        guard let connection = console.connections.first(where: { $0.session.cancelKey == key }),
+            case .pause(let database) = connection.session.waitingCommand
+        else { return }
+        for place in barriers.indices { barriers[place].waiters.removeAll { $0 == connection.id } }
+        if let database { console.pausedDatabases.remove(database) } else { isPaused = false }
+        order(.resume, database: database)
+        connection.session.answer(
+            .failed(ConsoleError(.queryCanceled, "canceling statement due to user request")))
+        serve(connection)
+    }
+
+    // MARK: Rows
+
+    private func collect(_ kinds: [RowsKind], for connection: ConsoleConnection) {
+        var requests: [UInt64: RowsKind] = [:]
+        var missing: Set<RowsCollection.Missing> = []
+        for kind in kinds {
+            let request = console.nextNumber()
+            requests[request] = kind
+            for index in workers.indices where workers[index].isReady {
+                missing.insert(RowsCollection.Missing(worker: index, kind: kind))
+                _ = send(.rowsWanted(request: request, kind: kind), to: index)
+            }
+        }
+        console.collections.append(
+            RowsCollection(
+                console: connection.id, requests: requests,
+                rows: CollectedRows(
+                    listenPort: configuration.settings.listenPort, sessionCount: console.connections.count),
+                missing: missing,
+                deadlineNanoseconds: Clock.monotonicNanoseconds + RowsCollection.limitNanoseconds))
+        settleCollections(Clock.monotonicNanoseconds)
+    }
+
+    /// Takes rows from a worker. An answer that comes too late finds nobody.
+    func takeRows(_ answer: RowsAnswer, _ descriptor: Int32?, from index: Int) {
+        defer { if let descriptor { Descriptors.close(descriptor) } }
+        guard let place = console.collections.firstIndex(where: { $0.requests[answer.request] != nil }),
+            let kind = console.collections[place].requests[answer.request]
+        else { return }
+        if let descriptor, answer.attachedByteCount > 0 {
+            let bytes = try? SharedMemory.contents(of: descriptor, limit: Supervisor.rowsByteLimit)
+            console.collections[place].rows.add(
+                kind, Array((bytes ?? []).prefix(Int(answer.attachedByteCount))))
+        } else {
+            console.collections[place].rows.add(kind, answer.rows)
+        }
+        guard answer.isLast else { return }
+        console.collections[place].missing.remove(RowsCollection.Missing(worker: index, kind: kind))
+        settleCollections(Clock.monotonicNanoseconds)
+    }
+
+    /// Answers sessions whose rows are complete, or whose time is over.
+    func settleCollections(_ now: UInt64) {
+        while let place = console.collections.firstIndex(where: {
+            $0.missing.isEmpty || $0.deadlineNanoseconds <= now
+        }) {
+            let collection = console.collections.remove(at: place)
+            answer([collection.console], .rows(collection.finished()))
+        }
+    }
+
+    /// A worker that is gone sends no rows.
+    func removeFromCollections(_ index: Int) {
+        for place in console.collections.indices {
+            let mine = console.collections[place].missing.filter { $0.worker == index }
+            console.collections[place].missing.subtract(mine)
+        }
+        settleCollections(Clock.monotonicNanoseconds)
+    }
+}

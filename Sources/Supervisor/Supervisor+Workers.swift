@@ -1,0 +1,146 @@
+import Console
+import SharedState
+import System
+
+/// Processes: starting, ending, starting again.
+extension Supervisor {
+    /// Starts a process for a worker index that has none.
+    func startWorker(_ index: Int) {
+        workers[index].nextStartNanoseconds = nil
+        guard shutdown == nil else { return }
+        let pair: (first: Int32, second: Int32)
+        do { pair = try Socket.pair(.sequencedPackets, nonBlocking: true) } catch {
+            return retryWorker(index, because: error)
+        }
+        defer { Descriptors.close(pair.second) }
+        let supervisor = Process.id
+        let accepted = listeners.listeners(forWorker: index)
+        var senders = workers.map(\.inboxSender)
+        senders[index] = -1
+        let slot = workers[index]
+        let kept = [pair.second, slot.inbox, slot.resolver, wake] + senders + accepted.map(\.descriptor)
+        let incarnation = segment.segment.worker(index).incarnation + 1
+        let process: Int32
+        do throws(SystemError) {
+            process = try ChildProcess.start(
+                shortName: "pgsluice-w\(index)", description: "worker \(index)", title: title, keeping: kept
+            ) {
+                unsafe workerEntry(
+                    WorkerContext(
+                        index: index, workerCount: workers.count, incarnation: incarnation,
+                        supervisorProcessID: supervisor, supervisorLostSignal: Signals.supervisorLost,
+                        listeners: accepted, control: pair.second, inbox: slot.inbox, inboxSenders: senders,
+                        resolver: slot.resolver, supervisorWake: wake, segment: segment.memory,
+                        segmentByteCount: segment.byteCount, startImage: startImage,
+                        configurationImage: image, epoch: epoch,
+                        verbosity: arguments.verbosity, startsPaused: isPaused))
+            }
+        } catch {
+            Descriptors.close(pair.first)
+            return retryWorker(index, because: error)
+        }
+        segment.segment.worker(index).begin(
+            pid: process, realtimeMicroseconds: Clock.realNanoseconds / 1000)
+        workers[index].process = process
+        workers[index].channel = ControlChannel(descriptor: pair.first)
+        workers[index].incarnation = incarnation
+        workers[index].isReady = false
+        workers[index].isDrained = false
+        workers[index].startedNanoseconds = Clock.monotonicNanoseconds
+        workers[index].reportedDroppedCount = 0
+    }
+
+    private func retryWorker(_ index: Int, because error: SystemError) {
+        let pause = workers[index].policy.pause(afterLifeOf: 0)
+        // Even the first new attempt waits: what is missing now will not be there at once.
+        let wait = max(pause, RestartPolicy.firstPauseNanoseconds)
+        log.write(.error, "cannot start worker \(index): \(error); trying again in \(seconds(wait)) s")
+        workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds + wait
+    }
+
+    /// Takes note of every child that has ended.
+    func reapChildren() {
+        while let (process, ending) = Process.reap() {
+            if let index = workers.firstIndex(where: { $0.process == process }) {
+                workerEnded(index, ending)
+            } else if helper.process == process {
+                helperEnded(ending)
+            } else if reload.run?.process == process {
+                validationEnded(ending)
+            }
+        }
+    }
+
+    /// Accounts for a worker that has ended: what it left in its channels and rings, its counts, and its
+    /// successor.
+    private func workerEnded(_ index: Int, _ ending: Process.Ending) {
+        receive(from: index)
+        let block = segment.segment.worker(index)
+        block.state = .dead
+        drainLog(of: index)
+        emptyInbox(of: index)
+        counters.retire(worker: index)
+        workers[index].channel?.close()
+        workers[index].channel = nil
+        let process = workers[index].process ?? 0
+        workers[index].process = nil
+        let wasDrained = workers[index].isDrained
+        removeFromBarriers(index)
+        if shutdown != nil {
+            if !wasDrained, killNanoseconds == nil {
+                log.write(.warning, "worker \(index) [\(process)] \(ending)")
+            }
+            return endWhenDrained()
+        }
+        if ending == .exited(code: WorkerContext.unableStatus), !hasAnnounced {
+            log.write(.fatal, "worker \(index) cannot work, see above; ending")
+            exitStatus = 1
+            return beginShutdown(.immediate)
+        }
+        let life = Clock.monotonicNanoseconds - workers[index].startedNanoseconds
+        let pause = workers[index].policy.pause(afterLifeOf: life)
+        let plan = pause == 0 ? "starting another" : "starting another in \(seconds(pause)) s"
+        log.write(.error, "worker \(index) [\(process)] \(ending) after \(seconds(life)) s; \(plan)")
+        workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds + pause
+    }
+
+    /// Closes what other workers sent and the dead one never read; a successor must not take it for its
+    /// own.
+    private func emptyInbox(of index: Int) {
+        while let message = try? DescriptorPassing.receive(from: workers[index].inbox) {
+            for descriptor in message.descriptors { Descriptors.close(descriptor) }
+        }
+    }
+
+    /// Starts the process that resolves names.
+    func startHelper() {
+        helper.nextStartNanoseconds = nil
+        guard shutdown != .immediate else { return }
+        let channels = workers.map(\.resolverHelper)
+        do throws(SystemError) {
+            helper.process = try ChildProcess.start(
+                shortName: "pgsluice-dns", description: "name resolver", title: title, keeping: channels
+            ) {
+                Resolver.run(channels: channels)
+            }
+            helper.startedNanoseconds = Clock.monotonicNanoseconds
+        } catch {
+            log.write(.error, "cannot start the name resolver: \(error)")
+            helper.nextStartNanoseconds = Clock.monotonicNanoseconds + RestartPolicy.longestPauseNanoseconds
+        }
+    }
+
+    private func helperEnded(_ ending: Process.Ending) {
+        helper.process = nil
+        let life = Clock.monotonicNanoseconds - helper.startedNanoseconds
+        let pause = helper.policy.pause(afterLifeOf: life)
+        log.write(.error, "the name resolver \(ending); starting another")
+        helper.nextStartNanoseconds = Clock.monotonicNanoseconds + pause
+    }
+
+    /// A duration in seconds with one decimal.
+    func seconds(_ nanoseconds: UInt64) -> String {
+        let tenths = (nanoseconds + 50_000_000) / 100_000_000
+        return "\(tenths / 10).\(tenths % 10)"
+    }
+}

@@ -1,0 +1,151 @@
+import Config
+import Console
+import SharedState
+import System
+
+/// The process that owns the listening sockets, makes the workers and replaces them, takes signals, writes
+/// the log and answers the console. One thread; it waits in one place, `turn`, and for nothing else.
+final class Supervisor {
+    /// What the command line asked for.
+    let arguments: Arguments
+    /// What a reload checks.
+    let request: ValidationRequest
+    let validator: ValidatorEntry
+    let workerEntry: WorkerEntry
+    let title: ProcessTitle?
+    let manager: ServiceManager
+    /// Signals are read from here.
+    let signals: Int32
+    /// Workers write here when there is something in their rings.
+    let wake: Int32
+    let segment: MappedSegment
+
+    /// The image the instance started with.
+    let startImage: [UInt8]
+    /// The configuration in force, and the newest image for workers that start.
+    var configuration: Configuration
+    var image: [UInt8]
+    /// The number of the last order or configuration.
+    var epoch: UInt64 = 1
+    var log: LogWriter
+    var listeners: ListenerSet
+    var workers: [WorkerSlot]
+    var helper = HelperSlot()
+    /// The only reader of the workers' counters.
+    var counters: SegmentReader
+    /// Orders and configurations that not every worker has acknowledged.
+    var barriers: [Barrier] = []
+    var reload = ReloadProgress()
+    var console = ConsoleService()
+    /// What the counters were at the last two ends of a statistics period.
+    var averages: StatisticsAverages
+    /// When the next statistics line is due, monotonic.
+    var nextStatsNanoseconds: UInt64
+    var isPaused = false
+    /// How the instance is ending, once it is.
+    var shutdown: ShutdownMode?
+    /// When workers that were told to end at once are killed.
+    var killNanoseconds: UInt64?
+    /// What the process ends with.
+    var exitStatus: Int32 = 0
+    /// Whether the service manager and the log have been told that we serve.
+    var hasAnnounced = false
+
+    /// A supervisor that has everything and has started nothing.
+    init(
+        arguments: Arguments, request: ValidationRequest, validator: @escaping ValidatorEntry,
+        workerEntry: @escaping WorkerEntry, title: ProcessTitle?, manager: ServiceManager, log: LogWriter,
+        signals: Int32, prepared: PreparedInstance
+    ) throws(SystemError) {
+        self.arguments = arguments
+        self.request = request
+        self.validator = validator
+        self.workerEntry = workerEntry
+        self.title = title
+        self.manager = manager
+        self.log = log
+        self.signals = signals
+        configuration = prepared.configuration
+        startImage = prepared.image
+        image = prepared.image
+        listeners = prepared.listeners
+        wake = try Descriptors.event()
+        segment = try MappedSegment(workerCount: prepared.workerCount)
+        counters = SegmentReader(segment.segment)
+        let now = Clock.monotonicNanoseconds
+        averages = StatisticsAverages(nowMicroseconds: now / 1000)
+        nextStatsNanoseconds = now + prepared.configuration.settings.statsPeriodNanoseconds
+        workers = []
+        for _ in 0..<prepared.workerCount { workers.append(try WorkerSlot()) }
+    }
+
+    /// Starts the children and serves until the instance has ended.
+    func run() -> Never {
+        startHelper()
+        for index in workers.indices { startWorker(index) }
+        while !isOver { turn() }
+        end()
+    }
+
+    /// Waits for the next thing to happen and handles everything that has.
+    private func turn() {
+        let channels = workers.map { slot in
+            Poll.Interest(
+                slot.channel?.descriptor ?? -1, slot.channel?.isWaiting == true ? [.read, .write] : .read)
+        }
+        let connections = console.connections
+        let interests =
+            [Poll.Interest(signals, .read), Poll.Interest(wake, .read)] + channels
+            + connections.map(\.interest) + log.interests
+        let ready = Poll.wait(interests, milliseconds: waitMilliseconds)
+        if ready[1].canRead {
+            Descriptors.clear(event: wake)
+            drainLogs()
+        }
+        for index in workers.indices where ready[2 + index].canRead || ready[2 + index].canWrite {
+            workers[index].channel?.flush()
+            receive(from: index)
+        }
+        for (offset, connection) in connections.enumerated() {
+            let found = ready[2 + channels.count + offset]
+            if found.canRead || found.canWrite { attend(connection, found) }
+        }
+        if ready[0].canRead { takeSignals() }
+        keepTime(Clock.monotonicNanoseconds)
+        log.flush()
+    }
+
+    /// Until when nothing is due, for poll(2); -1 for ever.
+    private var waitMilliseconds: Int32 {
+        guard let due = dueTimes.min() else { return -1 }
+        let now = Clock.monotonicNanoseconds
+        guard due > now else { return 0 }
+        // Rounded up, or the last millisecond would be spent turning.
+        return Int32(clamping: (due - now) / 1_000_000 + 1)
+    }
+
+    /// Everything that is to happen at some time, monotonic.
+    private var dueTimes: [UInt64] {
+        var times = workers.compactMap(\.nextStartNanoseconds)
+        if let time = helper.nextStartNanoseconds { times.append(time) }
+        if let time = reload.run?.deadlineNanoseconds { times.append(time) }
+        if let killNanoseconds { times.append(killNanoseconds) }
+        times += barriers.compactMap(\.deadlineNanoseconds)
+        times += console.collections.map(\.deadlineNanoseconds)
+        if configuration.settings.statsPeriodNanoseconds > 0 { times.append(nextStatsNanoseconds) }
+        return times
+    }
+
+    /// Does what is due.
+    private func keepTime(_ now: UInt64) {
+        for index in workers.indices {
+            if let time = workers[index].nextStartNanoseconds, time <= now { startWorker(index) }
+        }
+        if let time = helper.nextStartNanoseconds, time <= now { startHelper() }
+        if let run = reload.run, run.deadlineNanoseconds <= now { run.abandon() }
+        if let time = killNanoseconds, time <= now { killWorkers() }
+        expireBarriers(now)
+        settleCollections(now)
+        endStatsPeriod(now)
+    }
+}

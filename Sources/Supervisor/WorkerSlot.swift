@@ -1,0 +1,37 @@
+import System
+
+/// One worker index: what stays while its processes come and go, and the process it has now.
+struct WorkerSlot {
+    /// Its inbox: the other workers hold the sending end. Both ends stay with the supervisor, so that what
+    /// a worker that died had not read yet is still there.
+    let inbox: Int32
+    let inboxSender: Int32
+    /// The worker's and the helper's end of the channel for names.
+    let resolver: Int32
+    let resolverHelper: Int32
+
+    /// The process; `nil` while none runs.
+    var process: Int32?
+    /// The pair to the process; `nil` while none runs.
+    var channel: ControlChannel?
+    /// How many processes have had this index.
+    var incarnation: UInt64 = 0
+    /// Whether the process has said that it serves.
+    var isReady = false
+    /// Whether the process has said that nothing is left to serve.
+    var isDrained = false
+    /// When the process was started, monotonic.
+    var startedNanoseconds: UInt64 = 0
+    /// When the next process starts; `nil` while one runs or none is wanted.
+    var nextStartNanoseconds: UInt64?
+    /// How long to wait between processes.
+    var policy = RestartPolicy()
+    /// Records lost so far in the log ring, as already reported.
+    var reportedDroppedCount: UInt64 = 0
+
+    /// A slot without a process.
+    init() throws(SystemError) {
+        (inbox, inboxSender) = try Socket.pair(.datagram, nonBlocking: true)
+        (resolver, resolverHelper) = try Socket.pair(.sequencedPackets, nonBlocking: true)
+    }
+}

@@ -1,0 +1,58 @@
+import CLinux
+import Glibc
+
+/// What is set on every TCP connection, of clients and of servers; other sockets are left alone.
+public struct ConnectionOptions: Equatable, Sendable, BitwiseCopyable {
+    /// Whether the kernel looks after quiet connections (`tcp_keepalive`).
+    public var keepAlive = true
+    /// Seconds of quiet before the first look (`tcp_keepidle`); 0 for the system's default.
+    public var keepAliveIdleSeconds: Int32 = 0
+    /// Seconds between looks (`tcp_keepintvl`); 0 for the system's default.
+    public var keepAliveIntervalSeconds: Int32 = 0
+    /// Unanswered looks until the connection is given up (`tcp_keepcnt`); 0 for the system's default.
+    public var keepAliveCount: Int32 = 0
+    /// How long sent bytes may stay unacknowledged (`tcp_user_timeout`), in milliseconds; 0 for the
+    /// system's default.
+    public var userTimeoutMilliseconds: Int32 = 0
+    /// Size of the kernel's buffers each way (`tcp_socket_buffer`), in bytes; 0 for the system's default.
+    public var socketBufferByteCount: Int32 = 0
+
+    /// The defaults.
+    public init() {}
+
+    /// Sets them, and TCP_NODELAY: messages are written whole, so there is nothing to wait for.
+    ///
+    /// Returns the first failure, if any; the connection works without, so it is for the log only.
+    @discardableResult
+    public func apply(to descriptor: Int32, isTCP: Bool) -> SystemError? {
+        do throws(SystemError) {
+            if socketBufferByteCount > 0 {
+                try Socket.setOption(descriptor, SOL_SOCKET, SO_SNDBUF, socketBufferByteCount, "SO_SNDBUF")
+                try Socket.setOption(descriptor, SOL_SOCKET, SO_RCVBUF, socketBufferByteCount, "SO_RCVBUF")
+            }
+            guard isTCP else { return nil }
+            try set(descriptor, TCP_NODELAY, 1, "TCP_NODELAY")
+            if userTimeoutMilliseconds > 0 {
+                try set(descriptor, TCP_USER_TIMEOUT, userTimeoutMilliseconds, "TCP_USER_TIMEOUT")
+            }
+            guard keepAlive else { return nil }
+            try Socket.setOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE")
+            if keepAliveIdleSeconds > 0 {
+                try set(descriptor, TCP_KEEPIDLE, keepAliveIdleSeconds, "TCP_KEEPIDLE")
+            }
+            if keepAliveIntervalSeconds > 0 {
+                try set(descriptor, TCP_KEEPINTVL, keepAliveIntervalSeconds, "TCP_KEEPINTVL")
+            }
+            if keepAliveCount > 0 { try set(descriptor, TCP_KEEPCNT, keepAliveCount, "TCP_KEEPCNT") }
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func set(
+        _ descriptor: Int32, _ name: Int32, _ value: Int32, _ what: String
+    ) throws(SystemError) {
+        try Socket.setOption(descriptor, Int32(IPPROTO_TCP), name, value, what)
+    }
+}

@@ -1,0 +1,135 @@
+import Glibc
+
+/// The helper process that resolves names for all workers.
+///
+/// getaddrinfo blocks, so each question runs in a short-lived child, at most `lookupLimit` at once; equal
+/// questions share one, and answers are kept for as long as the asker accepts them.
+public struct Resolver: ~Copyable {
+    /// Lookups that run at the same time.
+    static let lookupLimit = 8
+    /// Names that wait for a lookup; more are refused.
+    static let queueLimit = 1024
+    /// Answers kept.
+    static let cacheLimit = 4096
+    /// After this a lookup is given up.
+    static let lookupNanoseconds: UInt64 = 30_000_000_000
+    /// How long a failure that may be over soon is kept at most.
+    static let doubtfulFailureNanoseconds: UInt64 = 1_000_000_000
+
+    private struct Asker {
+        let channel: Int32
+        let id: UInt64
+    }
+
+    private struct Known {
+        let result: LookupResult
+        let sinceNanoseconds: UInt64
+    }
+
+    private let channels: [Int32]
+    private let signals: Int32
+    private var running: [RunningLookup] = []
+    private var queue: [String] = []
+    private var askers: [String: [Asker]] = [:]
+    private var known: [String: Known] = [:]
+
+    private init(channels: [Int32], signals: Int32) {
+        self.channels = channels
+        self.signals = signals
+    }
+
+    /// Serves questions until the supervisor ends or tells this process to.
+    ///
+    /// - Parameter channels: SOCK_SEQPACKET ends, non-blocking, one per worker. The process owns them and
+    ///   all its signals are blocked.
+    public static func run(channels: [Int32]) -> Never {
+        guard let signals = try? Signals.descriptor(for: [Signals.supervisorLost]) else {
+            Process.exitNow(1)
+        }
+        var resolver = Resolver(channels: channels, signals: signals)
+        while resolver.turn() {}
+        for lookup in resolver.running { lookup.finish() }
+        Process.exitNow(0)
+    }
+
+    /// Waits for something to happen and handles it; `false` when the process is to end.
+    private mutating func turn() -> Bool {
+        var interests = [Poll.Interest(signals, .read)]
+        interests += channels.map { Poll.Interest($0, .read) }
+        interests += running.map { Poll.Interest($0.pipe, .read) }
+        let ready = Poll.wait(interests, milliseconds: running.isEmpty ? -1 : 1000)
+        if ready[0].canRead, Signals.next(from: signals) != nil { return false }
+        let now = Clock.monotonicNanoseconds
+        for index in running.indices.reversed() {
+            var lookup = running[index]
+            var result: LookupResult?
+            if ready[1 + channels.count + index].canRead {
+                result = lookup.receive()
+                running[index] = lookup
+            } else if now > lookup.startedNanoseconds &+ Resolver.lookupNanoseconds {
+                result = LookupResult(failure: "the name lookup took too long", isDefinite: false)
+            }
+            guard let result else { continue }
+            running.remove(at: index)
+            lookup.finish()
+            settle(lookup.name, result, now)
+        }
+        for (index, channel) in channels.enumerated() where ready[1 + index].canRead {
+            receive(from: channel, now)
+        }
+        startLookups(now)
+        return true
+    }
+
+    private mutating func receive(from channel: Int32, _ now: UInt64) {
+        for _ in 0..<64 {
+            guard let datagram = try? Descriptors.read(channel, limit: 4096), !datagram.isEmpty else {
+                return
+            }
+            guard let request = ResolverRequest(datagram) else { continue }
+            if let entry = known[request.name] {
+                let life = lifeNanoseconds(of: entry.result, for: request)
+                if now < entry.sinceNanoseconds &+ life {
+                    answer(Asker(channel: channel, id: request.id), entry.result)
+                    continue
+                }
+            }
+            let asker = Asker(channel: channel, id: request.id)
+            if askers[request.name] != nil {
+                askers[request.name]?.append(asker)
+            } else if queue.count < Resolver.queueLimit {
+                askers[request.name] = [asker]
+                queue.append(request.name)
+            } else {
+                answer(asker, LookupResult(failure: "too many name lookups", isDefinite: false))
+            }
+        }
+    }
+
+    private func lifeNanoseconds(of result: LookupResult, for request: ResolverRequest) -> UInt64 {
+        if result.failure.isEmpty { return UInt64(request.lifeMilliseconds) * 1_000_000 }
+        let life = UInt64(request.failureLifeMilliseconds) * 1_000_000
+        return result.isDefinite ? life : min(life, Resolver.doubtfulFailureNanoseconds)
+    }
+
+    private mutating func startLookups(_ now: UInt64) {
+        while running.count < Resolver.lookupLimit, !queue.isEmpty {
+            let name = queue.removeFirst()
+            do { running.append(try RunningLookup.start(name)) } catch {
+                settle(name, LookupResult(failure: error.description, isDefinite: false), now)
+            }
+        }
+    }
+
+    private mutating func settle(_ name: String, _ result: LookupResult, _ now: UInt64) {
+        if known.count >= Resolver.cacheLimit { known.removeAll(keepingCapacity: true) }
+        known[name] = Known(result: result, sinceNanoseconds: now)
+        for asker in askers.removeValue(forKey: name) ?? [] { answer(asker, result) }
+    }
+
+    /// A full channel loses the answer: its worker has stopped reading, and asks again when it goes on.
+    private func answer(_ asker: Asker, _ result: LookupResult) {
+        let answer = ResolverAnswer(id: asker.id, addresses: result.addresses, failure: result.failure)
+        _ = try? Descriptors.write(asker.channel, answer.encoded()[...])
+    }
+}

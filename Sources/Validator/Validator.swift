@@ -1,0 +1,77 @@
+import Auth
+import Config
+public import System
+
+/// Reads a whole configuration from this machine and checks it: in a child of the supervisor, or for
+/// `--preflight`.
+public enum Validator {
+    /// The outcome of reading and checking what the request names.
+    public static func check(_ request: ValidationRequest) -> ValidationOutcome {
+        switch request.source {
+        case .file(let path): checkFile(path, listenersArePassed: request.listenersArePassed)
+        case .environment: checkEnvironment(listenersArePassed: request.listenersArePassed)
+        }
+    }
+
+    private static func checkFile(_ path: String, listenersArePassed: Bool) -> ValidationOutcome {
+        do throws(SystemError) { _ = try FileSystem.read(path) } catch {
+            return ValidationOutcome(failure: "cannot \(error)")
+        }
+        let image = ConfigurationImage(path: path, listenersArePassed: listenersArePassed) { path in
+            try? FileSystem.read(path)
+        }
+        return judge(image)
+    }
+
+    private static func checkEnvironment(listenersArePassed: Bool) -> ValidationOutcome {
+        do throws(EnvironmentError) {
+            let image = try ConfigurationImage(
+                environment: Process.environment, listenersArePassed: listenersArePassed
+            ) { path in
+                try? FileSystem.read(path)
+            }
+            guard let image else {
+                return ValidationOutcome(failure: "set DATABASE_URL or DB_HOST, or name a configuration file")
+            }
+            return judge(image)
+        } catch {
+            return ValidationOutcome(failure: error.description)
+        }
+    }
+
+    private static func judge(_ image: ConfigurationImage) -> ValidationOutcome {
+        let parsed = Configuration.parse(image)
+        var lines = parsed.diagnostics.map {
+            ValidationOutcome.Line(isError: $0.severity == .error, text: $0.description)
+        }
+        guard let configuration = parsed.configuration else {
+            return ValidationOutcome(image: nil, lines: lines)
+        }
+        lines += userListLines(configuration.settings.authFile, image)
+        let failures = machineFailures(configuration.settings)
+        lines += failures.map { ValidationOutcome.Line(isError: true, text: "\(image.path): \($0)") }
+        return ValidationOutcome(image: failures.isEmpty ? image.encode() : nil, lines: lines)
+    }
+
+    /// What is the matter with the user list; a line with a fault is left out, as PgBouncer does, and said.
+    private static func userListLines(
+        _ path: String?, _ image: ConfigurationImage
+    ) -> [ValidationOutcome.Line] {
+        guard let path, let bytes = image.bytes(of: path) else { return [] }
+        return UserList.parse(bytes).diagnostics.map {
+            ValidationOutcome.Line(isError: false, text: "\(path):\($0.line): \($0.problem.text)")
+        }
+    }
+
+    /// What this machine does not have that the settings name.
+    private static func machineFailures(_ settings: Settings) -> [String] {
+        var failures: [String] = []
+        if let user = settings.user, Accounts.user(named: user) == nil {
+            failures.append("user: there is no user \(user)")
+        }
+        if !settings.unixSocketGroup.isEmpty, Accounts.group(named: settings.unixSocketGroup) == nil {
+            failures.append("unix_socket_group: there is no group \(settings.unixSocketGroup)")
+        }
+        return failures
+    }
+}

@@ -1,0 +1,17 @@
+/// What an administrator did that ends a client's connection.
+public enum AdministratorAction: Error, Equatable, Sendable {
+    /// `KILL` or `KILL_CLIENT` on the console.
+    case disconnect
+    /// The database is gone from the configuration.
+    case databaseRemoved
+    /// The pooler waits for servers to become free and closes the clients that need none.
+    case shutdown
+
+    var report: ErrorReport {
+        switch self {
+        case .disconnect: ErrorReport(.adminShutdown, "admin forced disconnect")
+        case .databaseRemoved: ErrorReport(.databaseDropped, "database removed")
+        case .shutdown: ErrorReport(.adminShutdown, "server shutting down")
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import Base
+import EventLoop
+import PoolCore
+
+/// A socket of the worker: what is in flight on it, what was received and not used yet, what is to be sent.
+@safe
+struct Connection: BitwiseCopyable {
+    /// Where the socket is in its life.
+    enum State: UInt8, BitwiseCopyable {
+        /// A connect is in flight.
+        case connecting
+        /// In use.
+        case open
+        /// Everything queued is sent, then the peer is waited for a moment; input is thrown away.
+        case flushing
+        /// Everything in flight is cancelled; the descriptor is closed when the last completion has come.
+        case closing
+    }
+
+    var state: State
+    let descriptor: Int32
+    /// Whose bytes these are.
+    var peer: Peer
+
+    // In flight.
+    var isReceiving = false
+    var isSending = false
+    var isConnecting = false
+    /// The receive in flight goes once into a large buffer.
+    var isBulkReceive = false
+    /// A cancel of the receive in flight has been queued.
+    var isReceiveCancelled = false
+
+    // Input.
+    /// Receives lately filled their buffers: receive into large ones.
+    var isBulk = false
+    /// Full small buffers in a row.
+    var fullCount: UInt8 = 0
+    /// The core does not want the held input before it says `resume`.
+    var isHeld = false
+    /// The receiver of what this connection sends cannot keep up.
+    var isPaused = false
+    /// Waits for a free buffer; in `Worker.starved`.
+    var isStarved = false
+    /// In `Worker.resumed`.
+    var isResumed = false
+    /// Input kept for the core: `malloc`ed, or nil.
+    var held: UnsafeMutableRawPointer?
+    var heldCount = 0
+    var heldCapacity = 0
+    /// How many bytes the core needs to see at once.
+    var needed = 0
+
+    // Output.
+    var firstSegment: Handle<OutputSegment> = .none
+    var lastSegment: Handle<OutputSegment> = .none
+    /// Bytes queued and not sent yet.
+    var queuedCount = 0
+    /// The ranges of a gathered send in flight.
+    var batch: Handle<SendBatch> = .none
+    /// In `Worker.dirty`: something was queued in this turn.
+    var isDirty = false
+    /// The connection whose receiving waits until this one has sent.
+    var blocks: ConnectionID = .none
+    /// SHUT_WR has been said.
+    var isWriteShut = false
+
+    init(descriptor: Int32, peer: Peer, state: State) {
+        self.descriptor = descriptor
+        self.peer = peer
+        self.state = state
+    }
+
+    /// Whether the kernel still works on something of this connection.
+    var isInFlight: Bool { isReceiving || isSending || isConnecting }
+}
+
+/// A run of bytes to be sent: part of a receive buffer, or a copy.
+@safe
+struct OutputSegment: BitwiseCopyable {
+    /// The next byte to send.
+    var start: UnsafeMutableRawPointer
+    /// Bytes that are left.
+    var count: Int
+    /// The receive buffer they are in, `.none` for a copy.
+    var buffer: BufferID
+    /// The copy's memory, nil for a receive buffer.
+    var memory: UnsafeMutableRawPointer?
+    /// Size of that memory.
+    var capacity: Int
+    /// What is sent after it.
+    var next: Handle<OutputSegment> = .none
+}
+
+/// The ranges of one gathered send, which must stay where they are until it completes.
+struct SendBatch: BitwiseCopyable {
+    static let capacity = 16
+    var ranges: InlineArray<16, SendRange>
+}
+
+/// What a completion is of. The numbers stand in tags.
+enum Operation {
+    static let accept: UInt8 = 1
+    static let receive: UInt8 = 2
+    static let send: UInt8 = 3
+    static let connect: UInt8 = 4
+    static let control: UInt8 = 5
+    static let inbox: UInt8 = 6
+    static let resolver: UInt8 = 7
+}

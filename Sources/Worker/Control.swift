@@ -1,0 +1,135 @@
+import Auth
+import Base
+import Config
+import EventLoop
+import PoolCore
+import SharedState
+import System
+
+/// What the supervisor and the other workers say.
+extension WorkerLoop {
+    /// Reads and obeys everything the supervisor has sent.
+    mutating func readControl() {
+        while !isEnding {
+            guard let message = try? DescriptorPassing.receive(from: context.control) else { return }
+            if message.isEnd { return supervisorLost() }
+            let decoded = try? ControlMessage.decode(message.bytes.rawSpan)
+            guard let decoded else {
+                // A message of a newer supervisor that this worker does not know yet.
+                message.descriptors.forEach(Descriptors.close)
+                continue
+            }
+            obey(decoded, message.descriptors)
+        }
+    }
+
+    private mutating func obey(_ message: ControlMessage, _ descriptors: [Int32]) {
+        switch message {
+        case .configuration(let epoch, let byteCount):
+            reload(epoch, Int(byteCount), descriptors.first ?? -1)
+        case .order(let order):
+            obey(order)
+        case .rowsWanted(let request, let kind):
+            sendRows(request, kind)
+        case .acceptedDescriptor:
+            guard let descriptor = descriptors.first else { return }
+            adopt(descriptor)
+            return
+        case .resolved, .ready, .acknowledged, .consoleLogin, .rows, .resolve, .drained, .orderRequest:
+            break
+        }
+        descriptors.forEach(Descriptors.close)
+    }
+
+    private mutating func obey(_ order: Order) {
+        switch order.kind {
+        case .shutdownNow:
+            isEnding = true
+        case .shutdownWaitForClients, .shutdownWaitForServers:
+            stopListening()
+            tell(.order(order))
+        case .pause, .resume, .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain:
+            tell(.order(order))
+        }
+    }
+
+    /// Nobody is left who could replace this worker or take its log: let transactions end, then go.
+    private mutating func supervisorLost() {
+        guard !isSupervisorLost else { return }
+        isSupervisorLost = true
+        stopListening()
+        tell(.order(Order(epoch: 0, kind: .shutdownWaitForServers)))
+    }
+
+    private mutating func reload(_ epoch: UInt64, _ byteCount: Int, _ descriptor: Int32) {
+        guard descriptor >= 0,
+            let bytes = try? SharedMemory.contents(of: descriptor, limit: max(byteCount, 1)),
+            let image = try? ConfigurationImage(decoding: bytes),
+            let new = Configuration.parse(image).configuration
+        else {
+            return report(
+                .acknowledged(epoch: epoch, problem: Array("the configuration cannot be read".utf8)))
+        }
+        let effective = ConfigurationDifference(from: configuration, to: new).effective
+        configuration = effective
+        connectionOptions = ConnectionOptions(configuration.settings)
+        tell(.configuration(effective, userList: image.userList(of: effective), epoch: epoch))
+    }
+
+    private mutating func adopt(_ descriptor: Int32) {
+        guard let listener = context.listeners.first(where: { $0.family == .tcp }) ?? context.listeners.first
+        else { return Descriptors.close(descriptor) }
+        serve(descriptor, from: listener)
+    }
+
+    // MARK: Rows
+
+    private mutating func sendRows(_ request: UInt64, _ kind: RowsKind) {
+        var rows = RowWriter()
+        core.appendRows(kind, to: &rows)
+        let bytes = [UInt8](copyingBytes: rows.bytes)
+        if bytes.count <= RowsAnswer.inlineLimit {
+            return report(.rows(RowsAnswer(request: request, rows: bytes, isLast: true)))
+        }
+        guard let file = try? SharedMemory.sealedCopy("pgsluice rows", of: bytes) else {
+            return report(.rows(RowsAnswer(request: request, rows: [], isLast: true)))
+        }
+        let answer = RowsAnswer(
+            request: request, rows: [], attachedByteCount: UInt64(bytes.count), isLast: true)
+        _ = send(.rows(answer), [file], to: context.control)
+        Descriptors.close(file)
+    }
+
+    // MARK: Other workers
+
+    /// Reads everything the other workers have sent.
+    mutating func readInbox() {
+        while let message = try? DescriptorPassing.receive(from: context.inbox) {
+            message.descriptors.forEach(Descriptors.close)
+            guard let decoded = try? InboxMessage.decode(message.bytes.rawSpan) else { continue }
+            switch decoded.message {
+            case .cancel(let key, _): tell(.cancelRequested(key: key))
+            }
+        }
+    }
+}
+
+extension ConfigurationImage {
+    /// The user list that a configuration names; empty when there is none.
+    func userList(of configuration: Configuration) -> [UInt8] {
+        configuration.settings.authFile.flatMap { bytes(of: $0) } ?? []
+    }
+}
+
+extension ConnectionOptions {
+    /// The options a configuration asks for.
+    init(_ settings: Settings) {
+        self.init()
+        keepAlive = settings.tcpKeepalive
+        keepAliveIdleSeconds = Int32(clamping: settings.tcpKeepaliveIdleSeconds)
+        keepAliveIntervalSeconds = Int32(clamping: settings.tcpKeepaliveIntervalSeconds)
+        keepAliveCount = Int32(clamping: settings.tcpKeepaliveCount)
+        userTimeoutMilliseconds = Int32(clamping: settings.tcpUserTimeoutMilliseconds)
+        socketBufferByteCount = Int32(clamping: settings.tcpSocketBufferByteCount)
+    }
+}

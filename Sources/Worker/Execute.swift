@@ -1,0 +1,136 @@
+import Base
+import EventLoop
+import PoolCore
+import SharedState
+import System
+
+/// Carrying out what the core wants.
+extension WorkerLoop {
+    /// Carries out all queued actions, in order, and empties the queue.
+    mutating func execute() {
+        var index = 0
+        while index < core.actions.count {
+            let action = core.actions[index]
+            index &+= 1
+            switch action {
+            case .forward(let connection, let offset, let count):
+                queueInput(connection, offset, count)
+            case .send(let connection, let offset, let count):
+                queueOutput(connection, offset, count)
+            case .resume(let connection):
+                resume(connection)
+            case .close(let connection, let style):
+                close(connection, style)
+            case .serve(let connection, let client):
+                guard contains(connection) else { continue }
+                self[connection].peer = .client(client)
+                armReceive(connection)
+            case .connect(let server):
+                connect(server)
+            case .abandonConnect(let server):
+                abandon(server)
+            case .openConsole(let client):
+                openConsole(client)
+            case .broadcastCancel(let offset, let count):
+                broadcastCancel(offset, count)
+            case .log(let level, let offset, let count):
+                hasLogged = true
+                let text = core.output.bytes.extracting(offset..<(offset + count))
+                ring.append(level, realtimeMicroseconds: core.wallClock, pid: processID, text: text)
+            case .acknowledge(let epoch):
+                report(.acknowledged(epoch: epoch, problem: []))
+            case .drained:
+                if isSupervisorLost { isEnding = true } else { report(.drained) }
+            }
+        }
+        core.actions.removeAll()
+        core.output.removeAll()
+        // What carrying out an action brought about at once is told to the core when it is done with the
+        // rest.
+        if !afterwards.isEmpty { flushAfterwards() }
+    }
+
+    private mutating func resume(_ connection: ConnectionID) {
+        guard contains(connection), self[connection].state == .open else { return }
+        if self[connection].isPaused {
+            self[connection].isPaused = false
+            armReceive(connection)
+        }
+        guard self[connection].isHeld, !self[connection].isResumed else { return }
+        self[connection].isResumed = true
+        resumed.append(connection)
+    }
+
+    /// Shows the core the held input it has asked for again.
+    @inline(never)
+    mutating func deliverResumed() {
+        var index = 0
+        while index < resumed.count {
+            let connection = resumed[index]
+            index &+= 1
+            guard contains(connection) else { continue }
+            self[connection].isResumed = false
+            guard self[connection].state == .open else { continue }
+            self[connection].isHeld = false
+            self[connection].needed = 0
+            showHeld(connection)
+            if contains(connection) { armReceive(connection) }
+        }
+        resumed.removeAll()
+    }
+
+    // MARK: Console and other workers
+
+    /// Passes a console session to the supervisor: one end of a socket pair goes there, the other stays here.
+    @inline(never)
+    private mutating func openConsole(_ client: Handle<Client>) {
+        guard let login = core.consoleLogin(of: client), let pair = try? Socket.pair(.stream) else {
+            return afterwards.append(.consoleRefused(client))
+        }
+        let isSent = send(.consoleLogin(login), [pair.second], to: context.control)
+        Descriptors.close(pair.second)
+        let record = Connection(descriptor: pair.first, peer: .console(client), state: .open)
+        guard isSent, let handle = connections.insert(record) else {
+            Descriptors.close(pair.first)
+            return afterwards.append(.consoleRefused(client))
+        }
+        let connection = ConnectionID(raw: handle.raw)
+        afterwards.append(.consoleOpened(client, connection))
+        armReceive(connection)
+    }
+
+    @inline(never)
+    private mutating func broadcastCancel(_ offset: Int, _ count: Int) {
+        let key = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
+        let message = InboxMessage.cancel(key: key, timeToLive: 0)
+        var record = ByteBuffer(capacity: 512)
+        guard (try? message.encode(incarnation: 0, into: &record)) != nil else { return }
+        let bytes = [UInt8](copyingBytes: record.bytes)
+        for (index, sender) in context.inboxSenders.enumerated() where sender >= 0 && index != context.index {
+            // A full inbox loses the request, as a lost packet would; the client can ask again.
+            _ = try? DescriptorPassing.send(bytes, to: sender)
+        }
+    }
+
+    /// Tells the supervisor something.
+    @inline(never)
+    mutating func report(_ message: ControlMessage) {
+        guard !send(message, [], to: context.control) else { return }
+        unsent.append(message)
+    }
+
+    /// Sends a message; false when the other side is behind or gone.
+    mutating func send(_ message: ControlMessage, _ descriptors: [Int32], to channel: Int32) -> Bool {
+        var record = ByteBuffer(capacity: 1024)
+        guard (try? message.encode(into: &record)) != nil else { return false }
+        let bytes = [UInt8](copyingBytes: record.bytes)
+        return (try? DescriptorPassing.send(bytes, descriptors, to: channel)) != nil
+    }
+}
+
+extension Array where Element == UInt8 {
+    /// A copy of these bytes.
+    init(copyingBytes bytes: RawSpan) {
+        self = unsafe bytes.withUnsafeBytes { unsafe Array($0) }
+    }
+}

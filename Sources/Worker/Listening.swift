@@ -1,0 +1,84 @@
+import Base
+import EventLoop
+import PoolCore
+import SharedState
+import System
+
+/// Accepting clients.
+extension WorkerLoop {
+    /// How long accepting pauses when descriptors have run out.
+    private static let acceptPause: UInt64 = 100_000_000
+
+    /// Starts accepting on a listener.
+    mutating func arm(listener index: Int) {
+        let listener = context.listeners[index]
+        let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
+        switch listener.sharing {
+        case .own: loop.accept(listener.descriptor, tag)
+        case .shared: loop.acceptShared(listener.descriptor, tag)
+        }
+    }
+
+    /// A listener has a new connection, or trouble.
+    mutating func accepted(_ completion: Completion) {
+        let index = Int(completion.tag.slot)
+        if completion.result >= 0 {
+            serve(completion.result, from: context.listeners[index])
+        } else if let failure = completion.failure, !failure.isTransient {
+            if acceptsClients {
+                log(.warning, "accept() failed on \(context.listeners[index].description): \(failure)")
+            }
+        }
+        guard !completion.hasMore, acceptsClients || context.listeners[index].family == .unix else { return }
+        if completion.result < 0 {
+            pausedListeners.append((index, core.now + WorkerLoop.acceptPause))
+        } else {
+            arm(listener: index)
+        }
+    }
+
+    /// Tries the listeners again that had to pause.
+    mutating func resumeListeners() {
+        let due = pausedListeners.filter { $0.until <= core.now }
+        pausedListeners.removeAll { $0.until <= core.now }
+        for paused in due { arm(listener: paused.index) }
+    }
+
+    /// Takes no more clients over TCP: from now on connecting is refused.
+    mutating func stopListening() {
+        acceptsClients = false
+        for (index, listener) in context.listeners.enumerated() where listener.family == .tcp {
+            let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
+            loop.cancel(tag, on: listener.descriptor)
+            loop.shutdown(listener.descriptor, .both)
+        }
+    }
+
+    mutating func serve(_ descriptor: Int32, from listener: WorkerListener) {
+        let isTCP = listener.family == .tcp
+        if isTCP, let problem = connectionOptions.apply(to: descriptor, isTCP: true) {
+            log(.warning, "\(problem)")
+        }
+        let record = Connection(descriptor: descriptor, peer: .client(.none), state: .open)
+        guard let handle = connections.insert(record) else { return Descriptors.close(descriptor) }
+        tell(.accepted(ConnectionID(raw: handle.raw), origin(of: descriptor, listener)))
+    }
+
+    private func origin(of descriptor: Int32, _ listener: WorkerListener) -> ClientOrigin {
+        guard listener.family == .tcp else {
+            let peer = Socket.peerCredentials(of: descriptor)
+            return ClientOrigin(
+                address: "unix", port: Int(listener.port), localAddress: "unix",
+                localPort: Int(listener.port),
+                isUnix: true, peerProcessID: peer?.processID ?? -1,
+                peerUserID: peer.map { Int64($0.userID) } ?? -1,
+                isOwnUser: peer?.userID == ownUserID)
+        }
+        let remote = Socket.peerAddress(of: descriptor)
+        let local = Socket.localAddress(of: descriptor)
+        return ClientOrigin(
+            address: remote?.hostText ?? "", port: Int(remote?.port ?? 0),
+            localAddress: local?.hostText ?? "",
+            localPort: Int(local?.port ?? 0))
+    }
+}

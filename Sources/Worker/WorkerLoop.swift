@@ -1,0 +1,200 @@
+import Auth
+import Base
+import Config
+import EventLoop
+import PoolCore
+import SharedState
+import System
+
+/// One worker process: the core, its sockets, and the loop that carries events and actions between them.
+@safe
+struct WorkerLoop: ~Copyable {
+    /// Bytes queued for one connection at which whoever fills it stops receiving.
+    static let highWater = 256 * 1024
+    /// And at which it goes on.
+    static let lowWater = 64 * 1024
+    /// Held input of one connection at which it stops receiving.
+    static let heldLimit = 64 * 1024
+    /// How long a peer may take to read the last bytes and to close its end.
+    static let lingerNanoseconds: UInt64 = 2_000_000_000
+
+    var core: PoolCore
+    var loop: EventLoop
+    var connections: Slab<Connection>
+    var segments: Slab<OutputSegment>
+    var batches: Slab<SendBatch>
+    var memory = MemoryPool()
+    /// Holders of each receive buffer: small ones first, then large ones.
+    var references: PlainArray<UInt16>
+
+    let context: WorkerChannels
+    var configuration: Configuration
+    let ring: LogRing
+    let block: WorkerBlock
+    let processID: Int32
+
+    /// Connections with something new to send.
+    var dirty = PlainArray<ConnectionID>(capacity: 4096)
+    /// Connections whose input the core wants again.
+    var resumed = PlainArray<ConnectionID>(capacity: 4096)
+    /// Connections that could not receive for want of a buffer.
+    var starved = PlainArray<ConnectionID>()
+    /// Connections that are given a moment to read their last bytes.
+    var lingering: [(connection: ConnectionID, deadline: UInt64)] = []
+    /// Sockets that are being connected, by server.
+    var attempts: [Handle<Server>: Attempt] = [:]
+    var names = NameCache()
+    /// Listeners that wait for descriptors to become free.
+    var pausedListeners: [(index: Int, until: UInt64)] = []
+    var acceptsClients = true
+    var hasLogged = false
+    var isEnding = false
+    var isSupervisorLost = false
+    var connectionOptions: ConnectionOptions
+    let ownUserID: UInt32
+
+    /// Events that carrying out actions brought about at once.
+    var afterwards: [Event] = []
+    /// Messages to the supervisor that found its channel full.
+    var unsent: [ControlMessage] = []
+
+    // The bytes that the core is being shown.
+    var input: UnsafeRawPointer?
+    var inputBuffer = BufferID.none
+    var inputConnection = ConnectionID.none
+
+    init(
+        core: consuming PoolCore, loop: consuming EventLoop, context: WorkerChannels,
+        configuration: Configuration, ring: LogRing, block: WorkerBlock
+    ) {
+        references = PlainArray(repeating: 0, count: loop.smallBufferCount + loop.largeBufferCount)
+        self.core = core
+        self.loop = loop
+        connections = Slab(capacity: 1 << 20)
+        segments = Slab(capacity: 1 << 20)
+        batches = Slab(capacity: 1 << 17)
+        self.context = context
+        self.configuration = configuration
+        self.ring = ring
+        self.block = block
+        processID = Process.id
+        connectionOptions = ConnectionOptions(configuration.settings)
+        ownUserID = Accounts.effectiveUserID
+    }
+
+    /// Serves until there is nothing left to do.
+    mutating func run() {
+        setTime()
+        for index in context.listeners.indices { arm(listener: index) }
+        loop.poll(context.control, Tag(operation: Operation.control, slot: 0, generation: 0))
+        loop.poll(context.inbox, Tag(operation: Operation.inbox, slot: 0, generation: 0))
+        loop.poll(context.resolver, Tag(operation: Operation.resolver, slot: 0, generation: 0))
+        readControl()
+        while !isEnding { turn() }
+    }
+
+    /// One turn: wait, hand everything that completed to the core, carry out what it wants, upkeep.
+    @inline(never)
+    private mutating func turn() {
+        let due = min(core.nextUpkeep, nextDeadline())
+        let now = loop.nowNanoseconds
+        let timeout: UInt64? = due == .max ? nil : due > now ? due - now : 0
+        let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
+        loop.wait(timeoutNanoseconds: resumed.isEmpty ? timeout : 0, busyPollNanoseconds: budget)
+        setTime()
+        var index = 0
+        while index < loop.completionCount {
+            dispatch(loop[index])
+            index &+= 1
+        }
+        deliverResumed()
+        if core.now >= core.nextUpkeep {
+            core.handle(.upkeep)
+            execute()
+            deliverResumed()
+        }
+        meetDeadlines()
+        startSends()
+        feedStarved()
+        if hasLogged { wakeSupervisor() }
+        block.beat(core.now / 1000)
+    }
+
+    /// Reads the clock once, for everything that happens in this turn.
+    mutating func setTime() {
+        core.now = loop.nowNanoseconds
+        core.wallClock = Clock.realNanoseconds / 1000
+    }
+
+    @inline(never)
+    mutating func refillEntropy() {
+        core.entropy.add(SecureRandom.bytes(count: 24 * 1024).rawSpan)
+    }
+
+    /// Takes a completion to whoever it is for.
+    private mutating func dispatch(_ completion: Completion) {
+        switch completion.tag.operation {
+        case Operation.receive: received(completion)
+        case Operation.send: sent(completion)
+        case Operation.accept: accepted(completion)
+        case Operation.connect: connectCompleted(completion)
+        case Operation.control:
+            readControl()
+            if !completion.hasMore { loop.poll(context.control, completion.tag) }
+        case Operation.inbox:
+            readInbox()
+            if !completion.hasMore { loop.poll(context.inbox, completion.tag) }
+        case Operation.resolver:
+            readResolver()
+            if !completion.hasMore { loop.poll(context.resolver, completion.tag) }
+        default:
+            preconditionFailure("a completion with a tag this process never made")
+        }
+    }
+
+    /// Tells the core of one event and carries out what it wants.
+    mutating func tell(_ event: Event) {
+        // Checked for every event: a burst of logins uses up more in one turn than is kept.
+        if core.entropy.needsRefill { refillEntropy() }
+        core.handle(event)
+        execute()
+    }
+
+    /// Whether the connection is still there.
+    @inline(__always)
+    func contains(_ connection: ConnectionID) -> Bool {
+        connections.contains(Handle<Connection>(raw: connection.raw))
+    }
+
+    /// The record of a connection that is there.
+    subscript(_ connection: ConnectionID) -> Connection {
+        @inline(__always)
+        get { connections[Handle<Connection>(raw: connection.raw)] }
+        @inline(__always)
+        _modify { yield &connections[Handle<Connection>(raw: connection.raw)] }
+    }
+
+    /// Writes a line of the worker's own to the log.
+    mutating func log(_ level: LogLevel, _ text: String) {
+        ring.append(level, realtimeMicroseconds: core.wallClock, pid: processID, text: text)
+        hasLogged = true
+    }
+
+    @inline(never)
+    private mutating func wakeSupervisor() {
+        hasLogged = false
+        Descriptors.signal(event: context.supervisorWake)
+    }
+}
+
+/// The descriptors a worker talks through.
+struct WorkerChannels {
+    let index: Int
+    let incarnation: UInt64
+    let listeners: [WorkerListener]
+    let control: Int32
+    let inbox: Int32
+    let inboxSenders: [Int32]
+    let resolver: Int32
+    let supervisorWake: Int32
+}

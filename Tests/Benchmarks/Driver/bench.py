@@ -1,0 +1,259 @@
+"""Measures a pooler against Debian's PgBouncer, in turn, on one machine. See Scripts/bench."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+
+import callgrind
+import load
+import programs
+import report
+from pooler import Pooler, Program
+from postgres import RealServer
+from processes import Failed, copy_program, cpu_seconds, give_to_user, preferred, pss_bytes
+from scenarios import SCENARIOS
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="Scripts/bench", description=__doc__)
+    names = ", ".join(scenario.name for scenario in SCENARIOS)
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"one of: {names} (may be repeated)")
+    parser.add_argument("--runs", type=int, help="pairs of runs per scenario (15; 3 when quick)")
+    parser.add_argument("--seconds", type=float, help="length of a run (1; 0.5 when quick)")
+    parser.add_argument("--quick", action="store_true", help="short runs, to see that all works")
+    parser.add_argument(
+        "--candidate", metavar="PATH", help="the pooler to measure (pgsluice, built for release)"
+    )
+    parser.add_argument("--reference", metavar="PATH", help="the pooler to compare with (Debian's pgbouncer)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a candidate's setting"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write every run's figures")
+    parser.add_argument("--strict", action="store_true", help="a goal missed is a failure")
+    parser.add_argument(
+        "--nice", type=int, metavar="N", help="priority, -15 on a machine with other work (root)"
+    )
+    parser.add_argument(
+        "--callgrind", action="store_true", help="only count the candidate's instructions, on epoll"
+    )
+    options = parser.parse_args()
+    options.runs = options.runs or (3 if options.quick else 15)
+    options.seconds = options.seconds or (0.5 if options.quick else 1)
+    for name in options.only or []:
+        if name not in [scenario.name for scenario in SCENARIOS]:
+            parser.error(f"'{name}' is none of {names}")
+    return options
+
+
+class Bench:
+    """The programs and the folder of one benchmark."""
+
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        built = programs.build(
+            ["NullPostgres", "LoadGenerator"] + ([] if options.candidate else ["pgsluice"])
+        )
+        self.null_postgres = copy_program(os.path.join(built, "NullPostgres"), folder)
+        self.load_generator = copy_program(os.path.join(built, "LoadGenerator"), folder)
+        self.candidate = self._program(
+            options.candidate or os.path.join(built, "pgsluice"), "candidate", options.set
+        )
+        if options.reference:
+            self.reference = self._program(options.reference, "reference", [])
+        else:
+            found = programs.pgbouncer()
+            environment = programs.copy_libraries(found.environment, os.path.join(folder, "lib"))
+            self.reference = self._program(found.path, "reference", [], environment)
+
+    def _program(self, path, name, settings, environment=None):
+        folder = os.path.join(self.folder, name)
+        os.mkdir(folder)
+        give_to_user(folder)
+        return Program(
+            copy_program(path, folder), [setting.replace("=", " = ", 1) for setting in settings], environment
+        )
+
+    def poolers(self, stack, server_port, candidate=None, reference=None, **common):
+        """Starts both; `candidate` and `reference` are what differs."""
+        return [
+            stack.enter_context(
+                Pooler(program, self.folder, name, server_port, **{**common, **(special or {})})
+            )
+            for program, name, special in (
+                (self.reference, "reference", reference),
+                (self.candidate, "candidate", candidate),
+            )
+        ]
+
+    def in_turn(self, poolers, measure, runs):
+        """Pairs of figures; who goes first changes every time."""
+        pairs = []
+        for run in range(runs):
+            order = [0, 1] if run % 2 == 0 else [1, 0]
+            figures = [None, None]
+            for index in order:
+                figures[index] = measure(poolers[index])
+            pairs.append(tuple(figures))
+        return pairs
+
+    def measure(self, scenario):
+        """All pairs of one scenario."""
+        return getattr(self, f"_{scenario.kind}")(scenario)
+
+    def _load(self, scenario):
+        with ExitStack() as stack:
+            server = stack.enter_context(load.NullServer(self.null_postgres))
+            poolers = self.poolers(stack, server.port)
+            for pooler in poolers:
+                load.run(self.load_generator, pooler, scenario.mode, scenario.clients, 0.3, 0.2)
+            return self.in_turn(
+                poolers,
+                lambda pooler: load.run(
+                    self.load_generator, pooler, scenario.mode, scenario.clients, self.options.seconds
+                ),
+                self.options.runs,
+            )
+
+    def _memory(self, scenario):
+        pairs = []
+        for _ in range(min(self.options.runs, 3)):
+            with ExitStack() as stack:
+                server = stack.enter_context(load.NullServer(self.null_postgres))
+                poolers = self.poolers(stack, server.port)
+                pairs += self.in_turn(poolers, lambda pooler: self._memory_of(pooler, scenario.clients), 1)
+        return pairs
+
+    def _memory_of(self, pooler, clients):
+        load.run(self.load_generator, pooler, "simple", 100, 1)
+        time.sleep(1)
+        before = pss_bytes(pooler.processes())
+        with load.IdleClients(self.load_generator, pooler, clients):
+            time.sleep(2)
+            after = pss_bytes(pooler.processes())
+        return {"bytes": (after - before) / clients, "waited": 0.0}
+
+    def _idle(self, scenario):
+        seconds = 10 if self.options.quick else 60
+        with ExitStack() as stack:
+            server = stack.enter_context(load.NullServer(self.null_postgres))
+            poolers = self.poolers(stack, server.port)
+            for pooler in poolers:
+                load.run(self.load_generator, pooler, "simple", scenario.clients, 1)
+                stack.enter_context(load.IdleClients(self.load_generator, pooler, scenario.clients))
+            time.sleep(5)
+            before = [cpu_seconds(pooler.processes()) for pooler in poolers]
+            time.sleep(seconds)
+            after = [cpu_seconds(pooler.processes()) for pooler in poolers]
+            scale = 1000 * 60 / seconds
+            return [tuple({"idle": (b - a) * scale, "waited": 0.0} for a, b in zip(before, after))]
+
+    def _pgbench(self, scenario):
+        with ExitStack() as stack:
+            folder = tempfile.mkdtemp(dir=self.folder)
+            os.chmod(folder, 0o755)
+            give_to_user(folder)
+            server = stack.enter_context(RealServer(folder))
+            session = {"pool_mode": "session"} if scenario.mode == "prepared" else {}
+            poolers = self.poolers(
+                stack,
+                server.port,
+                database=server.database,
+                reference=session,
+                candidate={} if self.candidate.is_ours else session,
+            )
+            seconds = max(1, round(self.options.seconds))
+            return self.in_turn(
+                poolers,
+                lambda pooler: server.pgbench(pooler, scenario.mode, scenario.clients, seconds),
+                min(self.options.runs, 5),
+            )
+
+
+def header(bench):
+    """What was measured where."""
+    model = "unknown processor"
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.split(":")[1].strip()
+                break
+    with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as file:
+        congestion = file.read().strip()
+    return [
+        f"machine    {model}, {os.cpu_count()} processors, Linux {platform.release()}, TCP {congestion}",
+        f"reference  {bench.reference.version}",
+        f"candidate  {bench.candidate.version}"
+        + (f" ({', '.join(bench.candidate.settings)})" if bench.candidate.settings else ""),
+        f"runs       {bench.options.runs} pairs of {bench.options.seconds:g} s each; one worker; pinned",
+    ]
+
+
+def run(bench):
+    """Measures, prints and returns (figures, whether anything failed, whether a goal was missed)."""
+    options = bench.options
+    chosen = [scenario for scenario in SCENARIOS if not options.only or scenario.name in options.only]
+    figures, failed, missed, waited = {}, False, False, []
+    print("\n".join(header(bench)), end="\n\n")
+    print(report.heading(), flush=True)
+    for scenario in chosen:
+        try:
+            pairs = bench.measure(scenario)
+        except Failed as failure:
+            failed = True
+            print(f"{scenario.name}: FAILED: {failure}", flush=True)
+            continue
+        rows = report.compare(scenario, pairs)
+        print("\n".join(report.lines(scenario, rows)), flush=True)
+        missed = missed or any(row[-1] == "MISS" for row in rows)
+        waited += [figure["waited"] for pair in pairs for figure in pair]
+        figures[scenario.name] = pairs
+    if waited and max(waited) > 0.05:
+        print(
+            f"\nOther work kept the poolers from their processor for up to {max(waited):.0%} of a run: "
+            "the figures are noisy."
+        )
+    return figures, failed, missed
+
+
+def measure_all(bench):
+    """Does what the options ask for and returns the exit status."""
+    options = bench.options
+    if options.callgrind:
+        callgrind.run(bench)
+        return 0
+    figures, failed, missed = run(bench)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump({"header": header(bench), "runs": figures}, file, indent=1)
+    return 1 if failed or (missed and options.strict) else 0
+
+
+def main():
+    """Runs the benchmark; 0 when all answers were right and no strict goal was missed."""
+    options = arguments()
+    folder = tempfile.mkdtemp(prefix="pgsluice-bench-")
+    os.chmod(folder, 0o755)
+    try:
+        load.prepare_descriptors()
+        bench = Bench(options, folder)
+        with preferred(options.nice):
+            return measure_all(bench)
+    except Failed as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""What is measured, and what it is to reach."""
+
+from dataclasses import dataclass, field
+
+# Metrics: name, unit and how to read it.
+METRICS = {
+    "cpu": "CPU µs per transaction",
+    "busy": "busy % of the pooler's core",
+    "tps": "transactions per second",
+    "p50": "p50 µs",
+    "p99": "p99 µs",
+    "p999": "p99.9 µs",
+    "mean": "mean latency µs",
+    "bytes": "bytes per client",
+    "idle": "CPU ms in 60 s",
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One line of the table. Goals: `ratios` of candidate to reference, or `limits`, not to be exceeded."""
+
+    name: str
+    title: str
+    kind: str = "load"
+    mode: str = "simple"
+    clients: int = 100
+    ratios: dict = field(default_factory=dict)
+    limits: dict = field(default_factory=dict)
+
+
+SCENARIOS = [
+    Scenario("simple", "simple query", ratios={"cpu": 0.80}),
+    Scenario("extended", "extended query", mode="extended", ratios={"cpu": 0.80}),
+    Scenario("prepared", "prepared statement", mode="prepared", ratios={"cpu": 0.85}),
+    Scenario("transaction", "BEGIN, query, COMMIT", mode="transaction"),
+    Scenario("connect", "connect, query, close", mode="connect", ratios={"cpu": 1.0}),
+    Scenario("big", "1 MB result", mode="big", ratios={"cpu": 0.20}),
+    Scenario("simple-1", "simple query", clients=1, ratios={"cpu": 1.0, "p50": 0.60}),
+    Scenario("simple-1000", "simple query", clients=1000),
+    Scenario("simple-5000", "simple query", clients=5000),
+    Scenario("memory", "idle clients", kind="memory", clients=10_000, limits={"bytes": 1536}),
+    Scenario("idle", "nothing to do", kind="idle", limits={"idle": 20}),
+    Scenario("pgbench-simple", "pgbench -S -M simple, PostgreSQL", kind="pgbench", mode="simple"),
+    # Debian's PgBouncer knows no prepared statements in transaction mode, so it gets session mode here.
+    Scenario(
+        "pgbench-prepared", "pgbench -S -M prepared, PostgreSQL", kind="pgbench", mode="prepared", clients=20
+    ),
+]

@@ -1,0 +1,71 @@
+import BenchmarkSupport
+
+/// What is asked for on the command line.
+struct Options {
+    /// What each client does over and over.
+    enum Mode: String, CaseIterable {
+        /// A simple query.
+        case simple
+        /// Parse, Bind, Describe, Execute, Sync, all unnamed, in one go.
+        case extended
+        /// The same with a statement parsed once per connection.
+        case prepared
+        /// BEGIN, a simple query, COMMIT, each waiting for its answer.
+        case transaction
+        /// Connect, log in, a simple query, close.
+        case connect
+        /// A simple query with 1 MiB of rows.
+        case big
+        /// One simple query, then nothing until standard input ends.
+        case idle
+    }
+
+    let mode: Mode
+    let address: Socket.Address
+    /// Whether many source addresses can be used.
+    let isLoopback: Bool
+    let user: String
+    let database: String
+    let clientCount: Int
+    let processCount: Int
+    let warmUpNanoseconds: UInt64
+    let measureNanoseconds: UInt64
+    /// Processes whose processor time between start and end of the measurement is wanted.
+    let watchedProcesses: [Int32]
+
+    /// Takes the command line apart; a mistake ends the program with the list of options.
+    init(_ arguments: [String]) {
+        let modes = Mode.allCases.map(\.rawValue).joined(separator: ", ")
+        let parsed = Arguments(
+            arguments,
+            known: [
+                ("mode", "MODE: \(modes) (simple)"),
+                ("host", "HOST: IPv4 address, or folder of the Unix socket (127.0.0.1)"),
+                ("port", "PORT (6432)"),
+                ("user", "NAME (bench)"),
+                ("database", "NAME (bench)"),
+                ("clients", "COUNT: connections (20)"),
+                ("processes", "COUNT: share the connections, for more than one may open (1)"),
+                ("warm-up", "SECONDS: not measured (0.5)"),
+                ("seconds", "SECONDS: measured (3)"),
+                ("cpu-of", "PID,PID,...: report the processor time these use meanwhile (none)"),
+            ])
+        guard let mode = Mode(rawValue: parsed.text("mode", default: "simple")) else {
+            stop("--mode must be one of \(modes)")
+        }
+        self.mode = mode
+        let host = parsed.text("host", default: "127.0.0.1")
+        address = Socket.Address(host: host, port: parsed.number("port", default: 6432, in: 1...65_535))
+        isLoopback = host.hasPrefix("127.")
+        user = parsed.text("user", default: "bench")
+        database = parsed.text("database", default: "bench")
+        clientCount = parsed.number("clients", default: 20, in: 1...90_000)
+        processCount = parsed.number("processes", default: 1, in: 1...64)
+        warmUpNanoseconds = parsed.nanoseconds("warm-up", default: 0.5)
+        measureNanoseconds = parsed.nanoseconds("seconds", default: 3)
+        watchedProcesses = parsed.text("cpu-of", default: "").split(separator: ",").map { text in
+            guard let process = Int32(text), process > 0 else { stop("--cpu-of: '\(text)' is no process id") }
+            return process
+        }
+    }
+}

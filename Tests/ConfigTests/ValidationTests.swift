@@ -1,0 +1,151 @@
+import Testing
+
+@testable import Config
+
+@Suite struct ValidationTests {
+    /// Every number in the table is accepted at its bounds and refused one beyond them.
+    @Test func everyBoundHolds() throws {
+        for field in SettingTable.settings {
+            guard let range = bounds(field.setting.kind) else { continue }
+            var settings = Settings()
+            let index = try #require(SettingTable.settingIndex(field.setting.name))
+            for good in [range.lowerBound, range.upperBound] {
+                try settings.set(index, to: String(good))
+                #expect(settings.text(of: field.setting.name) == String(good))
+            }
+            for bad in [range.lowerBound - 1, range.upperBound + 1] {
+                #expect(throws: SettingError.self, "\(field.setting.name) = \(bad)") {
+                    try settings.set(index, to: String(bad))
+                }
+            }
+        }
+    }
+
+    private func bounds(_ kind: SettingKind) -> ClosedRange<Int>? {
+        switch kind {
+        case .integer(let range), .integerOrAuto(let range): range
+        case .text, .boolean, .seconds, .choice, .list, .mode: nil
+        }
+    }
+
+    /// Every word of every choice is accepted and finds its way into the typed field.
+    @Test func everyWordOfEveryChoiceIsAccepted() throws {
+        for field in SettingTable.settings {
+            guard case .choice(let words) = field.setting.kind else { continue }
+            let index = try #require(SettingTable.settingIndex(field.setting.name))
+            for word in words {
+                var settings = Settings()
+                try settings.set(index, to: word)
+                #expect(settings.text(of: field.setting.name) == word)
+            }
+        }
+        for mode in PoolMode.allCases {
+            #expect(try configuration("[pgbouncer]\npool_mode = \(mode.rawValue)").settings.poolMode == mode)
+        }
+    }
+
+    /// Each implemented setting changes the typed value when its text changes, so none is forgotten in the
+    /// model.
+    @Test func everyImplementedSettingHasATypedField() throws {
+        for field in SettingTable.settings where field.setting.support == .implemented {
+            let index = try #require(SettingTable.settingIndex(field.setting.name))
+            var changed = Settings()
+            try changed.set(index, to: other(field.setting))
+            changed.texts[index] = Settings().texts[index]
+            #expect(changed != Settings(), "\(field.setting.name)")
+        }
+    }
+
+    private func other(_ setting: Setting) -> String {
+        switch setting.kind {
+        case .text, .list: "other"
+        case .integer(let range):
+            setting.defaultText == String(range.upperBound) ? "\(range.lowerBound)" : "\(range.upperBound)"
+        case .integerOrAuto: "3"
+        case .boolean: setting.defaultText == "1" ? "0" : "1"
+        case .seconds: "77"
+        case .choice(let words): words.first { $0 != setting.defaultText } ?? ""
+        case .mode: "0700"
+        }
+    }
+
+    @Test func workersAreAutoOrOneToSixtyFour() throws {
+        #expect(try configuration("[pgbouncer]\nworkers = AUTO ; c").settings.workers == nil)
+        #expect(try configuration("[pgbouncer]\nworkers = 64").settings.workers == 64)
+        for bad in ["0", "65", "many", ""] {
+            #expect(parse("[pgbouncer]\nworkers = \(bad)").errors.count == 1)
+        }
+    }
+
+    @Test(arguments: ["pgbouncer", "pgsluice"])
+    func theConsolesNamesAreReserved(name: String) {
+        let parsed = parse("[databases]\na =\n\(name) = host=h")
+        #expect(
+            parsed.errors.map(\.description) == [
+                "test.ini:3: database \"\(name)\" is reserved for the console"
+            ])
+    }
+
+    @Test(arguments: [
+        "auth_type = cert", "auth_type = hba", "auth_type = ldap", "auth_type = pam", "auth_user = u",
+        "auth_dbname = pgbouncer", "client_tls_sslmode = allow", "client_tls_sslmode = verify-full",
+        "server_tls_sslmode = require", "server_tls_sslmode = verify-ca", "server_tls_sslmode = verify-full",
+        "unix_socket_dir =",
+        "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
+    ])
+    func whatThisReleaseCannotDoIsRefused(line: String) {
+        let errors = parse("[pgbouncer]\n\(line)").errors
+        #expect(errors.count == 1)
+        #expect(errors.first?.line == 2)
+    }
+
+    @Test func aDatabasesAuthUserIsRefused() {
+        #expect(parse("[databases]\n* = auth_user=u").errors.map(\.line) == [2])
+    }
+
+    @Test func plainServersAreWarnedAboutUnlessAskedFor() {
+        func warnings(_ line: String) -> [String] {
+            parse("[pgbouncer]\nauth_type = any\n\(line)").warnings.map(\.description)
+        }
+        #expect(warnings("").count == 1)
+        #expect(
+            warnings("server_tls_sslmode = allow").first?.hasPrefix("test.ini:3: server_tls_sslmode = allow")
+                == true)
+        #expect(warnings("server_tls_sslmode = disable").isEmpty)
+    }
+
+    @Test func aSettingWithoutEffectIsWarnedAboutOnceAndOnlyWhenItDiffers() {
+        #expect(
+            told("[pgbouncer]\nresolv_conf = /x\n") == [
+                "test.ini:2: resolv_conf has no effect in this release"
+            ])
+        #expect(told("[pgbouncer]\nresolv_conf =\nsyslog = no\npkt_buf = 8192\nsuspend_timeout = 10.0") == [])
+        #expect(
+            told("[databases]\na = auth_dbname=x\nb = auth_dbname=y").filter { !$0.contains("[pgbouncer]") }
+                .count == 1)
+        #expect(
+            told("[pgbouncer]\n[peers]\n1 = host=a\n2 = host=b") == [
+                "test.ini:3: [peers] has no effect in this release"
+            ])
+    }
+
+    @Test func passedListenersAllowListeningNowhereElse() {
+        let text = "[pgbouncer]\nunix_socket_dir ="
+        #expect(parse(text, listenersArePassed: true).errors.isEmpty)
+        #expect(parse(text).errors.count == 1)
+    }
+
+    @Test func aUserListThatCannotBeReadIsWarnedAbout() {
+        let text = "[pgbouncer]\nauth_file = users"
+        #expect(told(text) == ["test.ini:2: auth_file \"users\" cannot be read: no user has a password"])
+        #expect(told(text, files: ["users": ""]) == [])
+    }
+
+    @Test func longNamesAreRefused() {
+        let name = String(repeating: "n", count: 64)
+        #expect(parse("[databases]\n\(name) =").errors.count == 1)
+        #expect(parse("[databases]\n\(name.dropLast()) =").errors.isEmpty)
+        #expect(parse("[users]\n\(name)\(name) =").errors.count == 1)
+        #expect(parse("[databases]\na = user=\(name)\(name)").errors.count == 1)
+    }
+}

@@ -1,0 +1,4 @@
+import EventLoop
+
+/// The testing library has a `Tag` too.
+typealias LoopTag = Tag

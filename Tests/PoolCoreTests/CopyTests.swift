@@ -1,0 +1,121 @@
+import Testing
+
+@testable import PoolCore
+
+@Suite struct CopyTests {
+    /// Everything is over: the server is free and serves the next query.
+    private func expectFree(_ rig: Rig, _ client: ConnectionID, _ server: ConnectionID) {
+        #expect(rig.record(of: server)?.state == .idle)
+        rig.receive(client, Send.query("select 1"))
+        rig.receive(server, Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "CZ")
+        #expect(rig.core.firewallHits == 0)
+        rig.expectEmptiness()
+    }
+
+    @Test func copyInBySimpleQuery() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("copy t from stdin"))
+        rig.receive(server, Send.copyIn)
+        rig.receive(client, Send.copyData("a\n") + Send.copyData("b\n") + Send.copyDone)
+        #expect(rig.types(server) == "Qddc")
+        rig.receive(server, Send.complete("COPY 2") + Send.ready())
+        #expect(rig.types(client) == "GCZ")
+        expectFree(rig, client, server)
+    }
+
+    @Test(arguments: [true, false])
+    func aFailedCopyInBySimpleQuery(isEarly: Bool) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let failure = Send.error("22P02", "bad input") + Send.ready()
+        rig.receive(client, Send.query("copy t from stdin"))
+        rig.receive(server, Send.copyIn)
+        rig.receive(client, Send.copyData("a\n"))
+        if isEarly { rig.receive(server, failure) }
+        rig.receive(client, Send.copyData("b\n") + Send.copyDone)
+        if !isEarly { rig.receive(server, failure) }
+        #expect(rig.types(client) == "GEZ")
+        expectFree(rig, client, server)
+    }
+
+    private static let request = Send.parse("", "copy t from stdin") + Send.bind("") + Send.execute
+
+    /// libpq sends Sync right behind Execute, which PostgreSQL ignores when it copies, and another at the
+    /// end.
+    @Test func copyInByExtendedQuery() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, CopyTests.request + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.copyIn)
+        rig.receive(client, Send.copyData("a\n") + Send.copyDone + Send.sync)
+        rig.receive(server, Send.complete("COPY 1") + Send.ready())
+        #expect(rig.types(client) == "12GCZ")
+        _ = rig.raw(server)
+        expectFree(rig, client, server)
+    }
+
+    @Test(arguments: [true, false], [true, false])
+    func aFailedCopyInByExtendedQuery(isEarly: Bool, hasFirstSync: Bool) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let failure = Send.error("22P02", "bad input")
+        rig.receive(client, CopyTests.request + (hasFirstSync ? Send.sync : Send.flush))
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.copyIn)
+        rig.receive(client, Send.copyData("a\n"))
+        if isEarly { rig.receive(server, failure) }
+        rig.receive(client, Send.message("f", Send.text("never mind")) + Send.sync)
+        rig.receive(server, (isEarly ? [] : failure) + Send.ready())
+        #expect(rig.types(client) == "12GEZ")
+        expectFree(rig, client, server)
+    }
+
+    @Test func copyOut() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("copy t to stdout"))
+        rig.receive(
+            server,
+            Send.message("H", [0, 0, 0]) + Send.copyData("a\n") + Send.copyDone + Send.complete("COPY 1")
+                + Send.ready())
+        #expect(rig.types(client) == "HdcCZ")
+        expectFree(rig, client, server)
+    }
+
+    @Test func aClientThatLeavesInTheMiddleTakesTheServerWithIt() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("copy t from stdin"))
+        rig.receive(server, Send.copyIn)
+        rig.receive(client, Array(Send.copyData("abcdef").dropLast(2)))
+        rig.hangUp(client)
+        #expect(!rig.isOpen(server))
+        rig.expectEmptiness()
+    }
+
+    @Test func functionCallsAndPipelinesOfSyncs() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(
+            client,
+            Send.parse("", "select 1") + Send.message("F", [0, 0, 0, 1]) + Send.sync + Send.sync
+                + Send.bind("") + Send.execute + Send.sync)
+        rig.receive(
+            server,
+            Send.parseComplete + Send.message("V", [0]) + Send.ready() + Send.ready() + Send.ready()
+                + Send.bindComplete + Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "1VZZZ2CZ")
+        _ = rig.raw(server)
+        expectFree(rig, client, server)
+    }
+
+    /// A query that is followed by a goodbye in the same piece reaches PostgreSQL all the same.
+    @Test func whatStandsBeforeTerminateIsSent() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("insert") + Send.terminate)
+        #expect(rig.raw(server) == Send.query("insert"))
+        #expect(!rig.isOpen(client))
+    }
+}

@@ -1,0 +1,320 @@
+import Testing
+
+@testable import PoolCore
+
+@Suite struct PreparedTests {
+    /// A client that has prepared `a` on its server.
+    private func prepared(_ rig: Rig) -> (client: ConnectionID, server: ConnectionID) {
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("a", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        _ = rig.raw(client)
+        _ = rig.raw(server)
+        return (client, server)
+    }
+
+    private func begin(_ rig: Rig, _ client: ConnectionID, _ server: ConnectionID) {
+        rig.run(client, server, "begin", "T")
+    }
+
+    @Test func aNameInUseIsPostgresErrorWithTheClientsName() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.parse("a", "select 2") + Send.sync)
+        let parse = rig.messages(server)[0]
+        let name = parse.text.prefix { $0 != "\0" }
+        #expect(name.hasPrefix("pgsluice_"))
+        rig.receive(
+            server, Send.error("42P05", "prepared statement \"\(name)\" already exists") + Send.ready())
+        #expect(rig.error(client) == "42P05 prepared statement \"a\" already exists")
+        rig.receive(client, Send.bind("a") + Send.sync)
+        #expect(rig.types(server) == "BS")
+        rig.receive(server, Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    @Test func anUnknownNameIsPostgresErrorWithTheClientsName() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        for message in [Send.bind("b"), Send.describe("b")] {
+            rig.receive(client, message + Send.sync)
+            #expect(rig.types(server).last == "S")
+            rig.receive(
+                server,
+                Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+            #expect(rig.error(client) == "26000 prepared statement \"b\" does not exist")
+        }
+        rig.expectEmptiness()
+    }
+
+    @Test func theLeastRecentlyUsedStatementIsClosedForANewOne() {
+        let rig = Rig("max_prepared_statements = 2")
+        let (client, server) = rig.session()
+        for name in ["a", "b"] {
+            rig.receive(client, Send.parse(name, "select '\(name)'") + Send.sync)
+            rig.receive(server, Send.parseComplete + Send.ready())
+        }
+        rig.receive(client, Send.bind("a") + Send.sync)
+        rig.receive(server, Send.bindComplete + Send.ready())
+        _ = rig.raw(server)
+        _ = rig.raw(client)
+        rig.receive(client, Send.parse("c", "select 'c'") + Send.sync)
+        #expect(rig.types(server) == "CPS")
+        rig.receive(server, Send.closeComplete + Send.parseComplete + Send.ready())
+        #expect(rig.types(client) == "1Z")
+        rig.receive(client, Send.bind("a") + Send.bind("b") + Send.sync)
+        #expect(rig.types(server) == "BCPBS")
+        rig.receive(
+            server,
+            Send.bindComplete + Send.closeComplete + Send.parseComplete + Send.bindComplete + Send.ready())
+        #expect(rig.types(client) == "22Z")
+        rig.expectEmptiness()
+    }
+
+    /// A pipeline that fails leaves everything as it was before the part that PostgreSQL skipped.
+    @Test func aFailedPipelineIsUndoneFromItsEnd() {
+        let rig = Rig("max_prepared_statements = 1")
+        let (client, server) = prepared(rig)
+        // The bad Parse evicts `a`; Close and Parse of `a` under the same name follow.
+        rig.receive(
+            client,
+            Send.parse("bad", "selec") + Send.close("a") + Send.parse("a", "select 3") + Send.bind("a")
+                + Send.sync)
+        #expect(rig.types(server) == "CPCPBS")
+        rig.receive(server, Send.closeComplete + Send.error("42601", "syntax error") + Send.ready())
+        #expect(rig.types(client) == "EZ")
+        rig.receive(client, Send.bind("a") + Send.sync)
+        let messages = rig.messages(server)
+        #expect(String(messages.map(\.type)) == "PBS")
+        #expect(messages[0].text.contains("select 1"))
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.ready())
+        #expect(rig.types(client) == "2Z")
+        rig.expectEmptiness()
+    }
+
+    /// PostgreSQL ignores a simple query too while it skips to the next Sync.
+    @Test func aQueryInsideAFailedPipelineIsSkipped() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "selec") + Send.query("select 1") + Send.sync)
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready())
+        #expect(rig.types(client) == "EZ")
+        #expect(rig.record(of: server)?.state == .idle)
+        rig.run(client, server)
+        #expect(rig.core.firewallHits == 0)
+    }
+
+    @Test func messagesAfterAnErrorGoOnToSyncWithoutBeingOwedFor() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.parse("", "selec"))
+        rig.receive(server, Send.error("42601", "syntax error"))
+        rig.receive(client, Send.bind("") + Send.parse("a", "x") + Send.query("select 1") + Send.sync)
+        rig.receive(server, Send.ready())
+        #expect(rig.types(client) == "EZ")
+        #expect(rig.record(of: server)?.state == .idle)
+    }
+
+    /// Whether a Parse of an earlier group succeeds is not known before its answer; nothing may hang
+    /// meanwhile.
+    @Test func aStatementInDoubtHoldsItsUserUntilTheFirstAnswer() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(
+            client,
+            Send.parse("a", "select 1") + Send.sync + Send.parse("", "select 2") + Send.bind("")
+                + Send.execute
+                + Send.bind("a") + Send.execute + Send.sync)
+        #expect(rig.types(server) == "PSPBE")
+        // PostgreSQL answers the second group only when its Sync has come.
+        rig.receive(server, Send.parseComplete + Send.ready())
+        #expect(rig.types(server) == "BES")
+        rig.receive(
+            server,
+            Send.parseComplete + Send.bindComplete + Send.complete("SELECT 1") + Send.bindComplete
+                + Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "1Z12C2CZ")
+        rig.expectEmptiness()
+    }
+
+    @Test func aStatementInDoubtThatFailsIsUnknownAfterwards() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("a", "selec") + Send.sync + Send.bind("a") + Send.sync)
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready())
+        #expect(rig.types(server) == "BS")
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        #expect(rig.error(client) == "26000 prepared statement \"a\" does not exist")
+    }
+
+    @Test(arguments: ["DISCARD ALL", "DEALLOCATE ALL"])
+    func whatDestroysStatementsIsNoticed(tag: String) {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        let other = rig.client()
+        rig.receive(other, Send.parse("mine", "select 1") + Send.sync)
+        #expect(rig.types(server) == "S")
+        rig.receive(server, Send.ready())
+        rig.receive(client, Send.query(tag))
+        rig.receive(server, Send.complete(tag) + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(client, Send.parse("a", "select 5") + Send.sync)
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.receive(other, Send.bind("mine") + Send.sync)
+        #expect(rig.types(server) == "PBS")
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// Drivers put DISCARD ALL in front of the first request on a connection of their pool.
+    @Test func whatIsPreparedBehindDiscardAllStays() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.query("DISCARD ALL") + Send.parse("n", "select 7") + Send.sync)
+        rig.receive(server, Send.complete("DISCARD ALL") + Send.ready() + Send.parseComplete + Send.ready())
+        #expect(rig.types(client) == "CZ1Z")
+        _ = rig.raw(server)
+        rig.receive(client, Send.bind("n") + Send.sync)
+        #expect(rig.types(server) == "BS")
+    }
+
+    @Test func anUnnamedStatementFollowsItsClientOverASync() {
+        let rig = Rig("default_pool_size = 2")
+        let (client, server) = rig.session()
+        let second = rig.client()
+        _ = rig.types(second)
+        rig.receive(client, Send.parse("", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        begin(rig, second, server)
+        rig.receive(client, Send.bind("") + Send.execute + Send.sync)
+        let other = rig.server()
+        #expect(rig.types(other) == "PBES")
+        rig.receive(
+            other, Send.parseComplete + Send.bindComplete + Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "1Z2CZ")
+    }
+
+    /// What a server has under no name after a failure may be another client's.
+    @Test func anUnnamedStatementThatWasSkippedIsNotUsed() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let second = rig.client()
+        _ = rig.types(second)
+        rig.receive(client, Send.parse("", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.receive(second, Send.parse("", "delete from all_of_it") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        // A simple BEGIN would destroy it.
+        rig.receive(client, Send.parse("b", "begin") + Send.bind("b") + Send.execute + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.complete("BEGIN") + Send.ready("T"))
+        _ = rig.raw(server)
+        // Behind the failure its own unnamed statement is prepared anew, in vain.
+        rig.receive(client, Send.parse("x", "selec") + Send.bind("") + Send.sync)
+        #expect(rig.types(server) == "PPBS")
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready("E"))
+        rig.receive(client, Send.bind("") + Send.sync)
+        #expect(rig.types(server) == "PBS")
+    }
+
+    @Test func aLateFailureOfAnUnnamedStatementDoesNotHitTheNext() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "selec") + Send.sync + Send.parse("", "select 2"))
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(client, Send.bind("") + Send.sync)
+        let bind = rig.messages(server)[0]
+        #expect(bind.type == "B")
+        #expect(bind.body.prefix(2) == [0, 0])
+    }
+
+    @Test func aSimpleQueryDestroysTheUnnamedStatement() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.run(client, server)
+        rig.receive(client, Send.bind("") + Send.sync)
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        #expect(rig.error(client) == "26000 prepared statement \"\" does not exist")
+    }
+
+    @Test func anAbortedTransactionNeverAnswersForPostgres() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        begin(rig, client, server)
+        rig.receive(client, Send.query("selec"))
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready("E"))
+        _ = rig.raw(client)
+        _ = rig.raw(server)
+        rig.receive(client, Send.parse("b", "select 1") + Send.sync)
+        #expect(rig.types(server) == "CPS")
+        rig.receive(
+            server,
+            Send.closeComplete + Send.error("25P02", "current transaction is aborted") + Send.ready("E"))
+        #expect(rig.types(client) == "EZ")
+    }
+
+    @Test func aMadeUpReplyDoesNotCutAMessageInTwo() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        begin(rig, client, server)
+        rig.receive(client, Send.bind("a") + Send.execute + Send.flush)
+        let complete = Send.complete("SELECT 12345")
+        rig.receive(server, Send.bindComplete + complete.prefix(9))
+        rig.receive(client, Send.parse("b", "select 1"))
+        rig.receive(server, Array(complete.dropFirst(9)))
+        let messages = rig.messages(client)
+        #expect(String(messages.map(\.type)) == "2C1")
+        #expect(messages[1].text == "SELECT 12345\0")
+    }
+
+    @Test func closeIsAnsweredWithAndWithoutAServer() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.close("a"), pieceSize: 2)
+        #expect(rig.types(client) == "3")
+        rig.receive(client, Send.sync)
+        rig.receive(server, Send.ready())
+        #expect(rig.types(client) == "Z")
+        rig.receive(client, Send.parse("", "select 9") + Send.close("nothing") + Send.sync)
+        #expect(rig.types(server) == "SPS")
+        rig.receive(server, Send.parseComplete + Send.ready())
+        #expect(rig.types(client) == "13Z")
+    }
+
+    @Test(arguments: [1, 7, 1000, 100_000])
+    func largeStatementsAndValuesPassInPieces(pieceSize: Int) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let text = "select '" + String(repeating: "x", count: pieceSize == 1 ? 3000 : 300_000) + "'"
+        for name in ["", "a"] {
+            rig.receive(client, Send.parse(name, text) + Send.sync, pieceSize: pieceSize)
+            #expect(rig.messages(server)[0].text.contains(text))
+            rig.receive(server, Send.parseComplete + Send.ready())
+            #expect(rig.types(client) == "1Z")
+        }
+        let value = Array(repeating: UInt8(ascii: "v"), count: text.utf8.count)
+        let bind = Send.message("B", Send.text("", "a") + [0, 0, 0, 1] + value)
+        rig.receive(client, bind + Send.sync, pieceSize: pieceSize)
+        let sent = rig.messages(server)
+        #expect(String(sent.map(\.type)) == "BS")
+        #expect(sent[0].body.suffix(value.count) == value[...])
+    }
+
+    @Test func statementModeEndsTransactions() {
+        let rig = Rig("pool_mode = statement")
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("begin"))
+        rig.receive(server, Send.complete("BEGIN") + Send.ready("T"))
+        #expect(rig.error(client) == "0A000 transaction blocks not allowed in statement pooling mode")
+        #expect(!rig.isOpen(server))
+        rig.expectEmptiness()
+    }
+}

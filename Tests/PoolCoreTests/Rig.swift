@@ -1,0 +1,296 @@
+import Auth
+import Base
+import Config
+import SharedState
+import Testing
+import Wire
+
+@testable import PoolCore
+
+/// A core with nothing around it: the test plays clients, servers and the clock, and reads what the core
+/// sends.
+final class Rig {
+    var core: PoolCore
+    private let memory: UnsafeMutableRawPointer
+    private let layout = SegmentLayout(workers: 1, poolCapacity: 64, ringBytes: 4096)
+    private var nextSlot: UInt32 = 0
+    /// Bytes sent to each connection and not read by the test yet.
+    private var sent: [ConnectionID: [UInt8]] = [:]
+    /// Bytes the core did not take yet, by connection.
+    private var held: [ConnectionID: [UInt8]] = [:]
+    private var isWaiting: Set<ConnectionID> = []
+    private var peers: [ConnectionID: Peer] = [:]
+    /// Servers the core wants connected.
+    var connecting: [Handle<Server>] = []
+    /// Connections the core has closed.
+    private(set) var closed: Set<ConnectionID> = []
+    /// Log lines.
+    private(set) var log: [String] = []
+    private(set) var broadcasts: [[UInt8]] = []
+    private(set) var acknowledged: [UInt64] = []
+    private(set) var isDrained = false
+    /// Clients whose console session the supervisor is to take over.
+    private(set) var consoles: [Handle<Client>] = []
+
+    /// A core configured by an ini text's lines after `[pgbouncer]`, with one database `db` and users with
+    /// empty passwords.
+    init(_ settings: String = "", databases: String = "db = host=10.0.0.1", users: String = "") {
+        let (configuration, list) = Rig.configuration(settings, databases: databases, users: users)
+        memory = .allocate(byteCount: layout.byteCount, alignment: 4096)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: layout.byteCount)
+        let segment = Segment.initialize(
+            memory: memory, byteCount: layout.byteCount, layout: layout, generation: 1,
+            startRealtimeMicroseconds: 0,
+            secrets: SegmentSecrets(
+                instance: Hash128(low: 1, high: 2), mockAuthentication: Array(repeating: 7, count: 32)))
+        core = PoolCore(
+            configuration: configuration, userList: list,
+            identity: WorkerIdentity(index: 0, count: 1),
+            capacities: Capacities(
+                clients: 4096, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
+            segment: segment, seed: 1)
+        core.now = 1_000_000_000
+        refill()
+        drain()
+    }
+
+    /// A configuration and its user list, for the start and for reloads.
+    static func configuration(
+        _ settings: String = "", databases: String = "db = host=10.0.0.1", users: String = ""
+    ) -> (Configuration, [UInt8]) {
+        let ini = """
+            [databases]
+            \(databases)
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            \(settings.contains("auth_type") ? "" : "auth_type = trust")
+            auth_file = users
+            \(settings.contains("pool_mode") ? "" : "pool_mode = transaction")
+            \(settings)
+            """
+        let list = users.isEmpty ? "\"alice\" \"\"\n\"bob\" \"\"\n" : users
+        let image = ConfigurationImage(
+            path: "ini",
+            files: [
+                .init(path: "ini", bytes: Array(ini.utf8)), .init(path: "users", bytes: Array(list.utf8)),
+            ])
+        let parsed = Configuration.parse(image)
+        guard let configuration = parsed.configuration else {
+            fatalError("\(parsed.diagnostics)")
+        }
+        return (configuration, Array(list.utf8))
+    }
+
+    deinit { memory.deallocate() }
+
+    private func refill() {
+        var random = Random(seed: core.now)
+        var bytes: [UInt8] = []
+        for _ in 0..<16384 { bytes.append(UInt8(truncatingIfNeeded: random.next())) }
+        core.entropy.add(bytes.rawSpan)
+    }
+
+    // MARK: Events
+
+    /// Lets time pass, with upkeep wherever it is due.
+    func advance(milliseconds: UInt64) {
+        let end = core.now + milliseconds * 1_000_000
+        while core.nextUpkeep <= end {
+            core.now = max(core.now, core.nextUpkeep)
+            tell(.upkeep)
+        }
+        core.now = end
+    }
+
+    /// Everybody leaves; what is kept for them must go with them.
+    func expectEmptiness() {
+        for (connection, peer) in peers {
+            if case .client = peer { hangUp(connection) }
+        }
+        for (connection, peer) in peers {
+            if case .server = peer { hangUp(connection) }
+        }
+        while !connecting.isEmpty { tell(.connectFailed(connecting.removeFirst(), .connect("refused"))) }
+        #expect(core.clients.count == 0)
+        #expect(core.servers.count == 0)
+        #expect(core.replies.count == 0)
+        #expect(core.statements.counts == (0, 0, 0))
+    }
+
+    /// Whether the core has left this connection open.
+    func isOpen(_ connection: ConnectionID) -> Bool { peers[connection] != nil }
+
+    /// The server behind a connection.
+    func record(of connection: ConnectionID) -> Server? {
+        guard case .server(let server)? = peers[connection], core.servers.contains(server) else { return nil }
+        return core.servers[server]
+    }
+
+    /// The state of the client behind a connection.
+    func state(of connection: ConnectionID) -> Client.State? {
+        guard case .client(let client)? = peers[connection], core.clients.contains(client) else { return nil }
+        return core.clients[client].state
+    }
+
+    func tell(_ event: Event) {
+        if core.entropy.needsRefill { refill() }
+        core.handle(event)
+        drain()
+    }
+
+    /// A new connection from a client.
+    func accept() -> ConnectionID {
+        let connection = makeConnection()
+        tell(
+            .accepted(
+                connection,
+                ClientOrigin(address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)))
+        return connection
+    }
+
+    /// Opens the connection of a server the core wants; the oldest one first.
+    func connectServer() -> ConnectionID {
+        let connection = makeConnection()
+        let server = connecting.removeFirst()
+        peers[connection] = .server(server)
+        tell(
+            .connected(server, connection, remote: "10.0.0.1", port: 5432, local: "10.0.0.9", localPort: 999))
+        return connection
+    }
+
+    /// The supervisor takes over the oldest console session; answers our end of the pair.
+    func openConsole() -> ConnectionID {
+        let connection = makeConnection()
+        let client = consoles.removeFirst()
+        peers[connection] = .console(client)
+        tell(.consoleOpened(client, connection))
+        return connection
+    }
+
+    /// The peer closes a connection.
+    func hangUp(_ connection: ConnectionID) {
+        guard let peer = peers[connection] else { return }
+        tell(.closed(peer, "gone"))
+    }
+
+    /// Bytes arrive, in pieces of at most `pieceSize`.
+    func receive(_ connection: ConnectionID, _ bytes: [UInt8], pieceSize: Int = .max) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = rest.prefix(pieceSize)
+            rest = rest.dropFirst(piece.count)
+            held[connection, default: []] += piece
+            if !isWaiting.contains(connection) { show(connection) }
+        }
+    }
+
+    private func show(_ connection: ConnectionID) {
+        while let bytes = held[connection], !bytes.isEmpty, let peer = peers[connection] {
+            if core.entropy.needsRefill { refill() }
+            let consumption = core.received(peer, bytes.rawSpan)
+            #expect(consumption.consumed <= bytes.count)
+            input = bytes
+            drain()
+            input = []
+            guard peers[connection] != nil else { return }
+            held[connection] = Array(held[connection]!.dropFirst(consumption.consumed))
+            let left = held[connection]!.count
+            if left == 0 { return }
+            if consumption.needed == 0 {
+                isWaiting.insert(connection)
+                if resumed.remove(connection) != nil { isWaiting.remove(connection); continue }
+                return
+            }
+            if left < consumption.needed { return }
+        }
+    }
+
+    // MARK: Actions
+
+    private var input: [UInt8] = []
+    private var resumed: Set<ConnectionID> = []
+
+    private func drain() {
+        var wake: [ConnectionID] = []
+        for index in 0..<core.actions.count {
+            switch core.actions[index] {
+            case .forward(let to, let offset, let count):
+                sent[to, default: []] += input[offset..<(offset + count)]
+            case .send(let to, let offset, let count):
+                sent[to, default: []] += output(offset, count)
+            case .serve(let connection, let client): peers[connection] = .client(client)
+            case .resume(let connection): wake.append(connection)
+            case .close(let connection, _):
+                closed.insert(connection)
+                peers[connection] = nil
+                held[connection] = nil
+            case .connect(let server):
+                guard core.isWanted(server) else { continue }
+                _ = core.endpoint(of: server)
+                connecting.append(server)
+            case .abandonConnect(let server): connecting.removeAll { $0 == server }
+            case .openConsole(let client): consoles.append(client)
+            case .drained: isDrained = true
+            case .broadcastCancel(let offset, let count): broadcasts.append(output(offset, count))
+            case .log(_, let offset, let count):
+                log.append(String(decoding: output(offset, count), as: UTF8.self))
+            case .acknowledge(let epoch): acknowledged.append(epoch)
+            }
+        }
+        core.actions.removeAll()
+        core.output.removeAll()
+        for fault in core.checkInvariants() { Issue.record("\(fault)") }
+        for connection in wake where isWaiting.remove(connection) != nil { show(connection) }
+    }
+
+    private func output(_ offset: Int, _ count: Int) -> [UInt8] {
+        (offset..<(offset + count)).map { core.output[$0] }
+    }
+
+    private func makeConnection() -> ConnectionID {
+        nextSlot += 1
+        return ConnectionID(slot: nextSlot, generation: 1)
+    }
+
+    // MARK: Reading what was sent
+
+    /// Everything sent to a connection since the last look, as messages: type and body, `?` for a startup
+    /// packet.
+    func messages(_ connection: ConnectionID, isFirst: Bool = false) -> [Message] {
+        var bytes = (sent.removeValue(forKey: connection) ?? [])[...]
+        var messages: [Message] = []
+        if isFirst, bytes.count >= 4 {
+            let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
+            messages.append(Message(type: "?", body: Array(bytes.dropFirst(4).prefix(length - 4))))
+            bytes = bytes.dropFirst(length)
+        }
+        while bytes.count >= 5 {
+            let length = bytes.dropFirst().prefix(4).reduce(0) { $0 << 8 | Int($1) }
+            let type = Character(Unicode.Scalar(bytes.first!))
+            messages.append(Message(type: type, body: Array(bytes.dropFirst(5).prefix(length - 4))))
+            bytes = bytes.dropFirst(length + 1)
+        }
+        return messages
+    }
+
+    /// The types of everything sent to a connection since the last look, in one string.
+    func types(_ connection: ConnectionID) -> String { String(messages(connection).map(\.type)) }
+
+    /// The raw bytes sent to a connection since the last look.
+    func raw(_ connection: ConnectionID) -> [UInt8] { sent.removeValue(forKey: connection) ?? [] }
+}
+
+/// One message as a test looks at it.
+struct Message: Equatable {
+    var type: Character
+    var body: [UInt8]
+    var text: String { String(decoding: body, as: UTF8.self) }
+
+    /// A field of an ErrorResponse or NoticeResponse.
+    func field(_ code: Character) -> String? {
+        for part in body.split(separator: 0) where part.first == code.asciiValue {
+            return String(decoding: part.dropFirst(), as: UTF8.self)
+        }
+        return nil
+    }
+}
