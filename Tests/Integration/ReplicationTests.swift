@@ -25,11 +25,11 @@ import Testing
         configuration.databases["replication"] = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test"
         try await withPooler(setup, configuration) { pooler throws in
             let folder = try Folder.shared.make("wal")
+            let name = "receiver_\(unique())"
             let receiver = try Child(
                 [
-                    "\(Postgres.tools)/pg_receivewal", "-D", folder, "-h", "127.0.0.1", "-p",
-                    "\(pooler.port)",
-                    "-U", "replicator", "-n", "-v", "--no-sync",
+                    "\(Postgres.tools)/pg_receivewal", "-D", folder, "-n", "-v", "--no-sync",
+                    "-d", "host=127.0.0.1 port=\(pooler.port) user=replicator application_name=\(name)",
                 ], output: "\(folder).log")
             defer {
                 receiver.signal(9)
@@ -40,12 +40,14 @@ import Testing
                     throw Failure("pg_receivewal \(ending): \(try readFile("\(folder).log"))")
                 }
                 return try pooler.postgres.ask(
-                    "select count(*) from pg_stat_replication where application_name = 'pg_receivewal'"
+                    "select count(*) from pg_stat_replication where application_name = '\(name)'"
                         + " and state = 'streaming'") != "0"
             }
             let observer = try pooler.postgres.connect(user: "postgres")
             try observer.query("select pg_logical_emit_message(false, 'test', repeat('w', 300000))")
-            let segment = try observer.query("select pg_walfile_name(pg_current_wal_lsn())").value ?? ""
+            // Where the next record goes: what is written may lag, and be the end of the segment before.
+            let segment =
+                try observer.query("select pg_walfile_name(pg_current_wal_insert_lsn())").value ?? ""
             try observer.query("select pg_switch_wal()")
             try eventually("the segment \(segment) has arrived") {
                 (try? readBytes("\(folder)/\(segment)").count) == 16 << 20

@@ -182,7 +182,7 @@ import Testing
     func aClientThatVanishesWithARunningQueryLeavesNothing(setup: Setup) async throws {
         try await withPooler(setup, Self.oneServer) { pooler throws in
             let client = try pooler.rawLogin()
-            try client.send(Bytes.query("select pg_sleep(0.3), 'not for you'"))
+            try client.send(Bytes.query("select pg_sleep(30), 'not for you'"))
             try eventually("the query runs") {
                 try pooler.postgres.ask(
                     "select count(*) from pg_stat_activity"
