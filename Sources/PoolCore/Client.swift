@@ -44,8 +44,12 @@ public struct Client: Linked {
     var parameters: ParameterSetID = .empty
     /// The statement its last unnamed Parse made, or 0.
     var unnamedStatement: UInt32 = 0
-    /// Counts its unnamed statements, so that a late failure of one does not hit the next.
+    /// Counts the changes of its unnamed statement, so that a late failure of one does not hit the next.
     var unnamedSerial: UInt32 = 0
+    /// The `Server.syncGroup` in which its unnamed statement changed last.
+    var unnamedGroup: UInt32 = 0
+    /// The `Server.syncGroup` in which it last gave or closed a name.
+    var namesGroup: UInt32 = 0
     /// The first of its named statements.
     var statements = IntrusiveList<ClientStatement>()
 

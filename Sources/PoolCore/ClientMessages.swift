@@ -224,9 +224,7 @@ extension PoolCore {
             return query(client, server, bytes, offset, total)
         case FrontendMessage.sync:
             servers[server].skipsUntilSync = false
-            servers[server].needsSync = false
-            servers[server].syncGroup &+= 1
-            return owe(server, Reply(.sync, .forward))
+            return endGroup(server, Reply(.sync, .forward))
         case FrontendMessage.copyData, FrontendMessage.flush:
             return .forward
         case FrontendMessage.copyDone, FrontendMessage.copyFail:
@@ -246,9 +244,7 @@ extension PoolCore {
         // PostgreSQL ignores these until Sync, so it owes nothing for them.
         if servers[server].skipsUntilSync { return .forward }
         if type == FrontendMessage.functionCall {
-            servers[server].needsSync = false
-            servers[server].syncGroup &+= 1
-            return owe(server, Reply(.functionCall, .forward))
+            return endGroup(server, Reply(.functionCall, .forward))
         }
         servers[server].needsSync = true
         if isVirtual(client) { return virtualMessage(client, server, type, bytes, offset, total) }
@@ -301,15 +297,22 @@ extension PoolCore {
                 return .hold
             }
         }
+        var reply = Reply(.query, .forward)
         // A simple query destroys the unnamed statement.
-        if clients[client].unnamedStatement != 0 {
-            statements.release(clients[client].unnamedStatement, &self.bytes)
-            clients[client].unnamedStatement = 0
+        if clients[client].unnamedStatement != 0 || clients[client].hasUnnamedOnServer {
+            changeUnnamed(client, server, to: 0, isOnServer: false, by: &reply)
         }
-        clients[client].hasUnnamedOnServer = false
+        return endGroup(server, reply)
+    }
+
+    /// Notes what the server will owe for a message that ends in ReadyForQuery.
+    @inline(__always)
+    private mutating func endGroup(_ server: Handle<Server>, _ reply: Reply) -> Verdict {
+        var reply = reply
+        reply.group = servers[server].syncGroup
         servers[server].needsSync = false
         servers[server].syncGroup &+= 1
-        return owe(server, Reply(.query, .forward))
+        return owe(server, reply)
     }
 
     /// Notes what the server will owe for a message that goes to it.

@@ -33,7 +33,10 @@ extension PoolCore {
             statements.retain(id)
             noteParse(id, server)
         } else {
-            reply.serial = clients[servers[server].client].unnamedSerial
+            // The same as before as far as the client can tell.
+            let client = servers[server].client
+            statements.retain(id)
+            changeUnnamed(client, server, to: id, isOnServer: true, by: &reply)
         }
         let start = output.count
         let message = output.beginMessage(FrontendMessage.parse)
@@ -77,6 +80,18 @@ extension PoolCore {
         push(server, reply)
     }
 
+    /// Closes whatever the server has as its unnamed statement; nobody hears of the answer.
+    @inline(never)
+    mutating func injectCloseUnnamed(_ server: Handle<Server>) {
+        let start = output.count
+        let message = output.beginMessage(FrontendMessage.close)
+        output.append(UInt8(ascii: "S"))
+        output.append(UInt8(0))
+        output.endMessage(at: message)
+        send(servers[server].connection, from: start)
+        push(server, Reply(.close, .swallow))
+    }
+
     /// Sends a message with another statement name than the one at `nameStart..<nameEnd`: the server's name
     /// of `id`, or one that no server has. What follows the name goes on as it is.
     @inline(never)
@@ -99,7 +114,7 @@ extension PoolCore {
         if let id {
             statements.appendName(of: id, to: &output)
         } else {
-            output.append("pgsluice: unknown")
+            output.append(Statements.unknownName)
         }
         let length = total - 1 - (nameEnd - nameStart) + (output.count - newName)
         output.store(bigEndian: UInt32(length), at: lengthOffset)
@@ -147,28 +162,22 @@ extension PoolCore {
     /// Gives back what a reply holds.
     mutating func letGo(of reply: Reply) {
         statements.release(reply.statement, &bytes)
+        statements.release(reply.unnamed, &bytes)
         bytes.release(reply.name)
     }
 
-    /// Undoes what was done for a message that the server will never carry out.
+    /// Undoes what was done for a message that PostgreSQL has refused (`isRefused`) or skipped.
     @inline(never)
-    mutating func undo(_ reply: Reply, _ server: Handle<Server>) {
+    mutating func undo(_ reply: Reply, isRefused: Bool, _ server: Handle<Server>) {
         let client = servers[server].client
+        if reply.changesUnnamed { undoUnnamed(reply, isRefused: isRefused, server) }
         switch reply.kind {
         case .parse:
             if reply.isClientMapping, !client.isNone {
-                if reply.nameHash == 0 {
-                    if reply.serial == clients[client].unnamedSerial { forgetUnnamed(client) }
-                } else {
-                    let id = statements.removeName(reply.nameHash, of: client, &clients[client].statements)
-                    statements.release(id, &bytes)
-                }
+                forgetName(client, reply.nameHash)
             }
             if reply.statement != 0 {
                 statements.remove(reply.statement, from: server, &servers[server].statements, &bytes)
-            } else if reply.fate == .swallow, !client.isNone, reply.serial == clients[client].unnamedSerial {
-                // What the server has under no name now may be another client's.
-                clients[client].hasUnnamedOnServer = false
             }
         case .close:
             if reply.isClientMapping {
@@ -189,16 +198,83 @@ extension PoolCore {
             return
         }
         statements.retain(reply.statement)
-        if !statements.name(reply.statement, reply.nameHash, for: client, &clients[client].statements) {
-            statements.release(reply.statement, &bytes)
-        }
+        bytes.retain(reply.name)
+        _ = giveName(client, reply.statement, reply.name, reply.nameHash)
     }
 
-    /// The client's unnamed statement is gone.
-    mutating func forgetUnnamed(_ client: Handle<Client>) {
-        statements.release(clients[client].unnamedStatement, &bytes)
-        clients[client].unnamedStatement = 0
-        clients[client].hasUnnamedOnServer = false
+    /// Has the client call a statement by a name; takes over one reference of each. Answers false when the
+    /// table is full.
+    mutating func giveName(_ client: Handle<Client>, _ id: UInt32, _ name: UInt32, _ hash: UInt64) -> Bool {
+        if statements.name(id, name, hash, for: client, &clients[client].statements) { return true }
+        statements.release(id, &bytes)
+        bytes.release(name)
+        return false
+    }
+
+    /// The client has no statement of this name any more.
+    mutating func forgetName(_ client: Handle<Client>, _ hash: UInt64) {
+        let removed = statements.removeName(hash, of: client, &clients[client].statements)
+        statements.release(removed.statement, &bytes)
+        bytes.release(removed.name)
+    }
+
+    // MARK: The unnamed statement
+
+    /// Gives the client another unnamed statement, of which it takes over one reference; 0 for none. `reply`
+    /// keeps what was before, in case PostgreSQL skips the message.
+    mutating func changeUnnamed(
+        _ client: Handle<Client>, _ server: Handle<Server>, to id: UInt32, isOnServer: Bool,
+        by reply: inout Reply
+    ) {
+        clients[client].unnamedSerial &+= 1
+        reply.changesUnnamed = true
+        reply.serial = clients[client].unnamedSerial
+        reply.unnamed = clients[client].unnamedStatement
+        reply.hadUnnamedOnServer = clients[client].hasUnnamedOnServer
+        clients[client].unnamedStatement = id
+        clients[client].hasUnnamedOnServer = isOnServer
+        clients[client].unnamedGroup = servers[server].syncGroup
+    }
+
+    /// A skipped message has changed nothing. A Parse that was refused has destroyed the statement before;
+    /// if it was one of ours, that was none of the client's.
+    private mutating func undoUnnamed(_ reply: Reply, isRefused: Bool, _ server: Handle<Server>) {
+        let client = servers[server].client
+        guard !client.isNone else { return }
+        let id = isRefused && reply.fate != .swallow ? 0 : reply.unnamed
+        let isOnServer = !isRefused && reply.hadUnnamedOnServer
+        statements.retain(id)
+        if reply.serial == clients[client].unnamedSerial {
+            statements.release(clients[client].unnamedStatement, &bytes)
+            clients[client].unnamedStatement = id
+            clients[client].hasUnnamedOnServer = isOnServer
+            clients[client].unnamedSerial &-= 1
+            return
+        }
+        // A later change is on its way; should that one be skipped too, this is what comes back.
+        var released = id
+        servers[server].replies.forEach(in: &replies) { later in
+            guard later.changesUnnamed else { return true }
+            released = later.unnamed
+            later.unnamed = id
+            later.hadUnnamedOnServer = isOnServer
+            return false
+        }
+        statements.release(released, &bytes)
+    }
+
+    /// Whether something noted in a Sync group may yet turn out otherwise: that group has not been answered,
+    /// and what is sent now does not fail with it.
+    @inline(__always)
+    func isInDoubt(_ group: UInt32, on server: Handle<Server>) -> Bool {
+        group != servers[server].syncGroup
+            && Int32(bitPattern: servers[server].settledGroup &- group) < 0
+    }
+
+    /// Holds a client's input until the Sync group in front of it has been answered.
+    mutating func holdForReplies(_ client: Handle<Client>) -> Verdict {
+        clients[client].awaitsReplies = true
+        return .hold
     }
 
     /// Holds a client's input until the prelude in front of it has succeeded.

@@ -30,6 +30,7 @@ extension PoolCore {
             var entry = client.statements.first
             while !entry.isNone {
                 holders.statement(statements.clientName(entry).statement)
+                holders.text(statements.clientName(entry).name)
                 entry = statements.clientName(entry).links.next
             }
             if client.isCounted {
@@ -92,9 +93,9 @@ extension PoolCore {
                 holders.statement(statements.onServer(entry).statement)
                 entry = statements.onServer(entry).links.next
             }
-            for index in 0..<Int(server.replies.count) {
-                let reply = server.replies.reply(at: index, in: replies)
+            for (index, reply) in server.replies.all(in: replies).enumerated() {
                 holders.statement(reply.statement)
+                holders.statement(reply.unnamed)
                 holders.text(reply.name)
                 if index == 0, reply.fate == .synthesise, server.bodyRemaining == 0 {
                     faults.append("server \(slot) has a made-up reply that is due")
@@ -136,8 +137,7 @@ extension PoolCore {
             break
         }
         var preludes = 0
-        for index in 0..<Int(server.replies.count) {
-            let reply = server.replies.reply(at: index, in: replies)
+        for reply in server.replies.all(in: replies) {
             if reply.kind == .query, reply.fate == .swallow { preludes += 1 }
         }
         if server.state == .linked, preludes != Int(server.preludeReplies) {

@@ -82,6 +82,10 @@ extension PoolCore {
         servers[server].isFresh = false
         clients[client].server = server
         clients[client].hasUnnamedOnServer = false
+        // Nothing is in flight: everything before has been answered.
+        servers[server].settledGroup = servers[server].syncGroup &- 1
+        clients[client].unnamedGroup = servers[server].settledGroup
+        clients[client].namesGroup = servers[server].settledGroup
         let counters = pools[servers[server].pool].counters
         counters.add(.serverAssignments, 1)
         counters.add(.waitMicroseconds, (now &- clients[client].waitStart) / 1000)

@@ -40,6 +40,7 @@ extension PoolCore {
             if servers[server].preludeReplies == 0 { preludeSucceeded(server) }
             return .discard
         }
+        servers[server].settledGroup = head.group
         drop(server)
         let client = servers[server].client
         if status != TransactionStatus.idle.rawValue, clients[client].replication == .none,

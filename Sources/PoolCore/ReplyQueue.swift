@@ -28,10 +28,19 @@ struct Reply: BitwiseCopyable {
     var statement: UInt32 = 0
     /// The client's name of it in the byte pool, to put back into an error text. 0: none.
     var name: UInt32 = 0
-    /// For a Parse of the unnamed statement: which one of its client's, by `Client.unnamedSerial`.
-    var serial: UInt32 = 0
     /// The client's name of it, hashed; 0 for the unnamed one.
     var nameHash: UInt64 = 0
+    /// The `Server.syncGroup` that it ends, if it ends in ReadyForQuery.
+    var group: UInt32 = 0
+
+    /// The message changed its client's unnamed statement; the rest is about what was before.
+    var changesUnnamed = false
+    /// The server's unnamed statement was the client's own.
+    var hadUnnamedOnServer = false
+    /// Which change it was of its client's, by `Client.unnamedSerial`.
+    var serial: UInt32 = 0
+    /// The client's unnamed statement before, or 0. It comes back if PostgreSQL skips the message.
+    var unnamed: UInt32 = 0
 
     init(_ kind: Kind, _ fate: Fate) {
         self.kind = kind
@@ -106,15 +115,33 @@ struct ReplyQueue: BitwiseCopyable {
         }
     }
 
-    /// The reply at `index`, counted from the oldest. O(index).
-    func reply(at index: Int, in chunks: borrowing Slab<ReplyChunk>) -> Reply {
-        precondition(index >= 0 && index < Int(count), "an index lies inside the queue")
-        var offset = Int(firstOffset) + index
+    /// Shows all replies, oldest first, until `body` answers false. What it changes stays changed.
+    func forEach(in chunks: inout Slab<ReplyChunk>, _ body: (inout Reply) -> Bool) {
         var chunk = firstChunk
-        while offset >= ReplyChunk.capacity {
-            chunk = chunks[chunk].next
-            offset -= ReplyChunk.capacity
+        var offset = Int(firstOffset)
+        for _ in 0..<count {
+            if offset == ReplyChunk.capacity {
+                chunk = chunks[chunk].next
+                offset = 0
+            }
+            guard body(&chunks[chunk].replies[offset]) else { return }
+            offset += 1
         }
-        return chunks[chunk].replies[offset]
+    }
+
+    /// All replies, oldest first: a copy, for the rare occasions that look at them together.
+    func all(in chunks: borrowing Slab<ReplyChunk>) -> [Reply] {
+        var result: [Reply] = []
+        var chunk = firstChunk
+        var offset = Int(firstOffset)
+        for _ in 0..<count {
+            if offset == ReplyChunk.capacity {
+                chunk = chunks[chunk].next
+                offset = 0
+            }
+            result.append(chunks[chunk].replies[offset])
+            offset += 1
+        }
+        return result
     }
 }

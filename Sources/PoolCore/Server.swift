@@ -54,6 +54,8 @@ public struct Server: Linked {
     var needsSync = false
     /// Counts the Syncs and queries sent: what was sent under the same number fails together.
     var syncGroup: UInt32 = 0
+    /// The last of those numbers that has been answered by ReadyForQuery.
+    var settledGroup: UInt32 = 0
     /// It is reading COPY data.
     var isCopyingIn = false
     /// To be closed as soon as its client is done with it.

@@ -213,30 +213,27 @@ extension PoolCore {
     private mutating func statementsGone(_ server: Handle<Server>) {
         statements.removeAll(from: server, &servers[server].statements, &bytes)
         let client = servers[server].client
-        var keepsUnnamed = false
-        var names: [(hash: UInt64, statement: UInt32)] = []
+        var names: [ClientStatement] = []
         // What is owed behind this was sent after it, and PostgreSQL comes to it afterwards.
-        for index in 1..<max(1, Int(servers[server].replies.count)) {
-            let reply = servers[server].replies.reply(at: index, in: replies)
+        for reply in servers[server].replies.all(in: replies).dropFirst() {
             guard reply.kind == .parse || reply.kind == .close else { continue }
             if reply.statement != 0, reply.fate != .synthesise { sentAgain(reply, server) }
             guard reply.kind == .parse, reply.isClientMapping, !client.isNone else { continue }
-            if reply.nameHash == 0 { keepsUnnamed = true }
-            let id = statements.find(client, reply.nameHash)
-            guard reply.nameHash != 0, id != 0 else { continue }
-            statements.retain(id)
-            names.append((reply.nameHash, id))
+            guard let name = statements.name(client, reply.nameHash) else { continue }
+            statements.retain(name.statement)
+            bytes.retain(name.name)
+            names.append(name)
         }
         guard !client.isNone else { return }
         statements.removeNames(of: client, &clients[client].statements, &bytes)
-        for entry in names {
-            if statements.find(client, entry.hash) != 0
-                || !statements.name(entry.statement, entry.hash, for: client, &clients[client].statements)
-            {
-                statements.release(entry.statement, &bytes)
+        for name in names {
+            if statements.find(client, name.nameHash) == 0 {
+                _ = giveName(client, name.statement, name.name, name.nameHash)
+            } else {
+                statements.release(name.statement, &bytes)
+                bytes.release(name.name)
             }
         }
-        if !keepsUnnamed { forgetUnnamed(client) }
     }
 
     /// A Parse or Close of ours that is on its way decides what the server has when it gets there.
@@ -313,11 +310,11 @@ extension PoolCore {
             preludeFailed(server, bytes.extracting((offset + 5)..<(offset + total)))
             return .closed
         }
-        if head.name != 0, bytes.byteCount - offset < total { return .need(total) }
-        let renamed = head.name != 0
-        if renamed {
+        let isRenamed = head.name != 0 || head.nameHash != 0
+        if isRenamed {
+            guard bytes.byteCount - offset >= total else { return .need(total) }
             replyRun(server, offset)
-            sendRenamedError(server, head, bytes.extracting((offset + 5)..<(offset + total)))
+            self.bytes.retain(head.name)
         }
         let wasCopying = servers[server].isCopyingIn
         servers[server].isCopyingIn = false
@@ -330,7 +327,11 @@ extension PoolCore {
             if wasCopying { removeIgnoredByCopy(server) }
             abandonUntilSync(server)
         }
-        return renamed ? .replaced(count: total) : .forward
+        guard isRenamed else { return .forward }
+        // Only now: what was skipped has been undone, so the client's names are those of this moment.
+        sendRenamedError(server, head, bytes.extracting((offset + 5)..<(offset + total)))
+        self.bytes.release(head.name)
+        return .replaced(count: total)
     }
 
     /// PostgreSQL ignores everything from the failed message up to the next Sync: so do we.
@@ -346,7 +347,7 @@ extension PoolCore {
             skipped.append(head)
         }
         // The last is undone first, so that what comes back is what was there before.
-        for reply in skipped.reversed() { undo(reply, server) }
+        for index in skipped.indices.reversed() { undo(skipped[index], isRefused: index == 0, server) }
         if !findsSync { servers[server].skipsUntilSync = true }
     }
 
@@ -354,6 +355,7 @@ extension PoolCore {
     @inline(never)
     private mutating func sendRenamedError(_ server: Handle<Server>, _ reply: Reply, _ body: RawSpan) {
         let client = servers[server].client
+        let name = reply.name != 0 ? reply.name : statements.name(client, reply.nameHash)?.name ?? 0
         let start = output.count
         let message = output.beginMessage(BackendMessage.errorResponse)
         var offset = 0
@@ -361,8 +363,12 @@ extension PoolCore {
             let code = unsafe body.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
             output.append(code)
             guard code != 0, let end = zero(body, offset + 1, body.byteCount) else { break }
-            appendField(
-                body.extracting((offset + 1)..<end), name: reply.name, isMessage: code == UInt8(ascii: "M"))
+            let field = body.extracting((offset + 1)..<end)
+            if code == UInt8(ascii: "M"), name != 0 {
+                appendRenamed(field, name)
+            } else {
+                output.append(field)
+            }
             output.append(UInt8(0))
             offset = end + 1
         }
@@ -370,26 +376,22 @@ extension PoolCore {
         send(clients[client].connection, from: start)
     }
 
-    private mutating func appendField(_ field: RawSpan, name: UInt32, isMessage: Bool) {
-        let quote = UInt8(ascii: "\"")
-        guard isMessage, let first = firstIndex(of: quote, in: field, from: 0),
-            let last = firstIndex(of: quote, in: field, from: first + 1)
-        else {
-            output.append(field)
-            return
-        }
-        output.append(field.extracting(0..<(first + 1)))
-        bytes.append(name, to: &output)
-        output.append(field.extracting(last..<field.byteCount))
-    }
-
-    private func firstIndex(of byte: UInt8, in field: RawSpan, from: Int) -> Int? {
-        var offset = from
-        while offset < field.byteCount {
-            if unsafe field.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == byte { return offset }
+    /// Appends a text with the client's name in place of the first of our own; in any language, so quotes
+    /// are no guide.
+    private mutating func appendRenamed(_ text: RawSpan, _ name: UInt32) {
+        var offset = 0
+        while offset < text.byteCount {
+            let rest = text.extracting(offset..<text.byteCount)
+            let length = Statements.serverNameLength(atStartOf: rest)
+            if length > 0 {
+                output.append(text.extracting(0..<offset))
+                bytes.append(name, to: &output)
+                output.append(rest.extracting(length..<rest.byteCount))
+                return
+            }
             offset += 1
         }
-        return nil
+        output.append(text)
     }
 
     /// A server broke the rules: its connection and its client's are closed, and nobody else hears of it.
@@ -450,8 +452,13 @@ extension PoolCore {
 extension RawSpan {
     /// Whether these are exactly the bytes of `text`.
     func isEqual(to text: StaticString) -> Bool {
-        guard byteCount == text.utf8CodeUnitCount else { return false }
-        for offset in 0..<byteCount {
+        byteCount == text.utf8CodeUnitCount && begins(with: text)
+    }
+
+    /// Whether the first bytes are those of `text`.
+    func begins(with text: StaticString) -> Bool {
+        guard byteCount >= text.utf8CodeUnitCount else { return false }
+        for offset in 0..<text.utf8CodeUnitCount {
             if unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self) != text.utf8Start[offset] {
                 return false
             }

@@ -21,6 +21,8 @@ struct ClientStatement: Linked {
     var links = ListLinks<ClientStatement>()
     let client: Handle<Client>
     let nameHash: UInt64
+    /// The name itself, in the byte pool, for error texts.
+    let name: UInt32
     let statement: UInt32
 }
 
@@ -52,6 +54,8 @@ struct Statements: ~Copyable {
     /// Server-side names: this prefix and 22 characters of the hash.
     static let namePrefix: StaticString = "pgsluice_"
     static let nameByteCount = 9 + 22
+    /// The name that stands for one that no client of ours has given; no server has it.
+    static let unknownName: StaticString = "pgsluice: unknown"
 
     var statements: Slab<Statement>
     private var byHash = SlotTable(capacity: 1024)
@@ -134,6 +138,22 @@ struct Statements: ~Copyable {
         }
     }
 
+    /// The length of the name of ours that a text begins with, or 0.
+    static func serverNameLength(atStartOf text: RawSpan) -> Int {
+        if text.begins(with: unknownName) { return unknownName.utf8CodeUnitCount }
+        guard text.byteCount >= nameByteCount, text.begins(with: namePrefix) else { return 0 }
+        for offset in namePrefix.utf8CodeUnitCount..<nameByteCount {
+            switch unsafe text.unsafeLoad(fromByteOffset: offset, as: UInt8.self) {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "_"), UInt8(ascii: "$"):
+                continue
+            default:
+                return 0
+            }
+        }
+        return nameByteCount
+    }
+
     // MARK: What clients call them
 
     /// The hash under which a client's name is filed.
@@ -145,33 +165,36 @@ struct Statements: ~Copyable {
         return clientNames[entry].statement
     }
 
-    /// Files a statement under a client's name; takes over one reference. Answers false when the table is
-    /// full.
+    /// What is filed under a client's name.
+    func name(_ client: Handle<Client>, _ nameHash: UInt64) -> ClientStatement? {
+        entry(client, nameHash).map { clientNames[$0] }
+    }
+
+    /// Files a statement under a client's name; takes over one reference of each. Answers false when the
+    /// table is full.
     ///
     /// - Precondition: the client has no statement of that name.
     mutating func name(
-        _ id: UInt32, _ nameHash: UInt64, for client: Handle<Client>,
+        _ id: UInt32, _ name: UInt32, _ nameHash: UInt64, for client: Handle<Client>,
         _ list: inout IntrusiveList<ClientStatement>
     ) -> Bool {
-        guard
-            let entry = clientNames.insert(
-                ClientStatement(client: client, nameHash: nameHash, statement: id))
-        else { return false }
+        let record = ClientStatement(client: client, nameHash: nameHash, name: name, statement: id)
+        guard let entry = clientNames.insert(record) else { return false }
         byClientName.insert(Statements.key(client.raw, nameHash), entry.slot)
         list.append(entry, in: &clientNames)
         return true
     }
 
-    /// Removes a client's name and hands its reference to the caller; 0 when there is no such name.
+    /// Removes a client's name and hands its references to the caller; 0 when there is no such name.
     mutating func removeName(
         _ nameHash: UInt64, of client: Handle<Client>, _ list: inout IntrusiveList<ClientStatement>
-    ) -> UInt32 {
-        guard let entry = entry(client, nameHash) else { return 0 }
-        let id = clientNames[entry].statement
+    ) -> (statement: UInt32, name: UInt32) {
+        guard let entry = entry(client, nameHash) else { return (0, 0) }
+        let removed = (clientNames[entry].statement, clientNames[entry].name)
         byClientName.remove(Statements.key(client.raw, nameHash), entry.slot)
         list.remove(entry, in: &clientNames)
         clientNames.remove(entry)
-        return id
+        return removed
     }
 
     /// Removes all names of a client.
@@ -179,8 +202,9 @@ struct Statements: ~Copyable {
         of client: Handle<Client>, _ list: inout IntrusiveList<ClientStatement>, _ pool: inout BytePool
     ) {
         while !list.first.isNone {
-            let hash = clientNames[list.first].nameHash
-            release(removeName(hash, of: client, &list), &pool)
+            let removed = removeName(clientNames[list.first].nameHash, of: client, &list)
+            release(removed.statement, &pool)
+            pool.release(removed.name)
         }
     }
 

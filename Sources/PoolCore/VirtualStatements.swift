@@ -51,7 +51,9 @@ extension PoolCore {
         let isUnnamed = unsafe total > 5 && bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self) == 0
         if isUnnamed, total > PoolCore.unnamedLimit {
             if servers[server].preludeReplies > 0 { return holdForPrelude(client) }
-            return owe(server, unnamedReply(client, .forward))
+            var reply = Reply(.parse, .forward)
+            changeUnnamed(client, server, to: 0, isOnServer: true, by: &reply)
+            return owe(server, reply)
         }
         guard there >= total else { return .need(total) }
         guard let nameEnd = zero(bytes, offset + 5, offset + total),
@@ -64,11 +66,12 @@ extension PoolCore {
         if servers[server].preludeReplies > 0, canEndTransaction(text: body) { return holdForPrelude(client) }
         let environment = parameters.environment(servers[server].parameters)
         if isUnnamed {
-            let reply = unnamedReply(client, .forward)
-            clients[client].unnamedStatement =
-                statements.intern(body, environment: environment, &self.bytes) ?? 0
+            let id = statements.intern(body, environment: environment, &self.bytes) ?? 0
+            var reply = Reply(.parse, .forward)
+            changeUnnamed(client, server, to: id, isOnServer: true, by: &reply)
             return owe(server, reply)
         }
+        if isInDoubt(clients[client].namesGroup, on: server) { return holdForReplies(client) }
         pools[clients[client].pool].counters.add(.clientParses, 1)
         let name = bytes.extracting((offset + 5)..<nameEnd)
         let hash = statements.nameHash(name)
@@ -87,14 +90,13 @@ extension PoolCore {
         let presence = presence(id, on: server)
         guard presence != .inDoubt else {
             statements.release(id, &self.bytes)
-            clients[client].awaitsReplies = true
-            return .hold
+            return holdForReplies(client)
         }
-        guard statements.name(id, hash, for: client, &clients[client].statements) else {
-            statements.release(id, &self.bytes)
+        guard giveName(client, id, self.bytes.intern(name), hash) else {
             failTooMany(client, limit: statements.statements.capacity)
             return .closed
         }
+        clients[client].namesGroup = servers[server].syncGroup
         forwardRun(client, offset)
         if presence == .present {
             if !isFailed {
@@ -111,28 +113,16 @@ extension PoolCore {
         return rename(client, reply, id, bytes, offset + 5, nameEnd, offset, total)
     }
 
-    /// The reply to a Parse of a new unnamed statement, which takes the place of the one before.
-    private mutating func unnamedReply(_ client: Handle<Client>, _ fate: Reply.Fate) -> Reply {
-        forgetUnnamed(client)
-        clients[client].hasUnnamedOnServer = true
-        clients[client].unnamedSerial &+= 1
-        var reply = Reply(.parse, fate)
-        reply.isClientMapping = true
-        reply.serial = clients[client].unnamedSerial
-        return reply
-    }
-
     /// A Parse under a name that the client uses already: PostgreSQL is made to raise 42P05.
     private mutating func parseAgain(
         _ client: Handle<Client>, _ server: Handle<Server>, _ known: UInt32, _ name: RawSpan,
         _ bytes: RawSpan,
         _ nameEnd: Int, _ offset: Int, _ total: Int
     ) -> Verdict {
+        // What is on its way could be a DEALLOCATE ALL, after which PostgreSQL would accept this.
+        guard !isInDoubt(servers[server].syncGroup &- 1, on: server) else { return holdForReplies(client) }
         forwardRun(client, offset)
-        guard prepare(known, on: server) else {
-            clients[client].awaitsReplies = true
-            return .hold
-        }
+        guard prepare(known, on: server) else { return holdForReplies(client) }
         var reply = Reply(.parse, .forward)
         reply.name = self.bytes.intern(name)
         return rename(client, reply, known, bytes, offset + 5, nameEnd, offset, total)
@@ -171,27 +161,26 @@ extension PoolCore {
     ) -> Verdict {
         var reply = plain
         let isUnnamed = nameStart == nameEnd
-        let id =
-            isUnnamed
-            ? clients[client].unnamedStatement : statements.find(client, statements.nameHash(name))
+        let group = isUnnamed ? clients[client].unnamedGroup : clients[client].namesGroup
+        if isInDoubt(group, on: server) { return holdForReplies(client) }
         if isUnnamed, clients[client].hasUnnamedOnServer { return owe(server, reply) }
+        let hash = isUnnamed ? 0 : statements.nameHash(name)
+        let id = isUnnamed ? clients[client].unnamedStatement : statements.find(client, hash)
         if id != 0, servers[server].preludeReplies > 0, statements.statement(id).canEndTransaction {
             return holdForPrelude(client)
         }
         forwardRun(client, offset)
+        if isUnnamed {
+            // PostgreSQL itself says that there is none; it must not find another client's.
+            if id == 0 { injectCloseUnnamed(server) } else { injectParse(id, isNamed: false, server) }
+            return owe(server, reply)
+        }
         if id == 0 {
             reply.name = self.bytes.intern(name)
             return rename(client, reply, nil, bytes, nameStart, nameEnd, offset, total)
         }
-        if isUnnamed {
-            injectParse(id, isNamed: false, server)
-            clients[client].hasUnnamedOnServer = true
-            return owe(server, reply)
-        }
-        guard prepare(id, on: server) else {
-            clients[client].awaitsReplies = true
-            return .hold
-        }
+        guard prepare(id, on: server) else { return holdForReplies(client) }
+        reply.nameHash = hash
         return rename(client, reply, id, bytes, nameStart, nameEnd, offset, total)
     }
 
@@ -201,14 +190,19 @@ extension PoolCore {
         _ client: Handle<Client>, _ server: Handle<Server>, _ name: RawSpan, _ offset: Int, _ total: Int
     ) -> Verdict {
         if name.byteCount == 0 {
-            forgetUnnamed(client)
-            return owe(server, Reply(.close, .forward))
+            var reply = Reply(.close, .forward)
+            changeUnnamed(client, server, to: 0, isOnServer: false, by: &reply)
+            return owe(server, reply)
         }
+        if isInDoubt(clients[client].namesGroup, on: server) { return holdForReplies(client) }
+        clients[client].namesGroup = servers[server].syncGroup
         forwardRun(client, offset)
         pools[clients[client].pool].counters.add(.receivedBytes, UInt64(total))
         var reply = Reply(.close, .synthesise)
         reply.nameHash = statements.nameHash(name)
-        reply.statement = statements.removeName(reply.nameHash, of: client, &clients[client].statements)
+        let removed = statements.removeName(reply.nameHash, of: client, &clients[client].statements)
+        reply.statement = removed.statement
+        reply.name = removed.name
         reply.isClientMapping = true
         synthesise(server, reply)
         return .replaced(count: total)
@@ -224,8 +218,7 @@ extension PoolCore {
             let end = zero(bytes, offset + 6, offset + total), end == offset + total - 1, end > offset + 6
         else { return nil }
         let hash = statements.nameHash(bytes.extracting((offset + 6)..<end))
-        let id = statements.removeName(hash, of: client, &clients[client].statements)
-        statements.release(id, &self.bytes)
+        forgetName(client, hash)
         let start = output.count
         output.appendCloseComplete()
         send(clients[client].connection, from: start)

@@ -182,11 +182,12 @@ import Testing
     func aClientThatVanishesWithARunningQueryLeavesNothing(setup: Setup) async throws {
         try await withPooler(setup, Self.oneServer) { pooler throws in
             let client = try pooler.rawLogin()
-            try client.send(Bytes.query("select pg_sleep(30), 'not for you'"))
+            let mark = "not for you \(unique())"
+            try client.send(Bytes.query("select pg_sleep(30), '\(mark)'"))
             try eventually("the query runs") {
                 try pooler.postgres.ask(
                     "select count(*) from pg_stat_activity"
-                        + " where query like '%not for you%' and state = 'active'"
+                        + " where query like '%\(mark)%' and state = 'active'"
                         + " and pid <> pg_backend_pid()") == "1"
             }
             client.disconnect()

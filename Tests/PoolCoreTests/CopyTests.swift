@@ -103,8 +103,8 @@ import Testing
                 + Send.bind("") + Send.execute + Send.sync)
         rig.receive(
             server,
-            Send.parseComplete + Send.message("V", [0]) + Send.ready() + Send.ready() + Send.ready()
-                + Send.bindComplete + Send.complete("SELECT 1") + Send.ready())
+            Send.parseComplete + Send.message("V", [0]) + Send.ready() + Send.ready() + Send.ready())
+        rig.receive(server, Send.bindComplete + Send.complete("SELECT 1") + Send.ready())
         #expect(rig.types(client) == "1VZZZ2CZ")
         _ = rig.raw(server)
         expectFree(rig, client, server)

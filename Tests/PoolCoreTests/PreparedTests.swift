@@ -238,11 +238,144 @@ import Testing
         rig.receive(client, Send.parse("", "select 1") + Send.sync)
         rig.receive(server, Send.parseComplete + Send.ready())
         rig.run(client, server)
+        _ = rig.raw(server)
         rig.receive(client, Send.bind("") + Send.sync)
+        // Another client's must not be found.
+        #expect(rig.types(server) == "CBS")
+        let text = "unnamed prepared statement does not exist"
+        rig.receive(server, Send.closeComplete + Send.error("26000", text) + Send.ready())
+        #expect(rig.error(client) == "26000 \(text)")
+        rig.expectEmptiness()
+    }
+
+    /// A Parse that is skipped leaves another client's unnamed statement on the server.
+    @Test func anUnnamedStatementInDoubtIsNotBoundBeforeItsGroupIsAnswered() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let other = rig.client()
+        _ = rig.raw(other)
+        rig.receive(other, Send.parse("", "select 'secret'") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(
+            client,
+            Send.bind("unknown") + Send.parse("", "select 1") + Send.sync + Send.bind("") + Send.execute
+                + Send.sync)
+        #expect(rig.types(server) == "BPS")
         rig.receive(
             server,
             Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
-        #expect(rig.error(client) == "26000 prepared statement \"\" does not exist")
+        #expect(rig.types(server) == "CBES")
+        rig.receive(
+            server,
+            Send.closeComplete + Send.error("26000", "unnamed prepared statement does not exist")
+                + Send.ready())
+        #expect(rig.types(client) == "EZEZ")
+        rig.expectEmptiness()
+    }
+
+    /// What is skipped has not happened: the statement before is there, in the same and in later groups.
+    @Test(arguments: ["parse", "close", "query"])
+    func aSkippedChangeOfTheUnnamedStatementLeavesTheOneBefore(change: String) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "select 'first'") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.run(client, server, "begin", "T")
+        rig.receive(client, Send.parse("", "select 'kept'") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready("T"))
+        _ = rig.raw(server)
+        _ = rig.raw(client)
+        let skipped =
+            switch change {
+            case "parse": Send.parse("", "select 'lost'")
+            case "close": Send.close("")
+            default: Send.query("select 'lost'")
+            }
+        rig.receive(client, Send.bind("unknown") + skipped + Send.sync)
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready("E"))
+        _ = rig.raw(server)
+        rig.receive(client, Send.bind("") + Send.sync)
+        #expect(rig.types(server) == "BS")
+        rig.receive(server, Send.error("25P02", "aborted") + Send.ready("E"))
+        // Not a query, which would destroy it.
+        rig.receive(client, Send.parse("r", "rollback") + Send.bind("r") + Send.execute + Send.sync)
+        rig.receive(
+            server, Send.parseComplete + Send.bindComplete + Send.complete("ROLLBACK") + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(client, Send.bind("") + Send.sync)
+        let messages = rig.messages(server)
+        #expect(String(messages.map(\.type)) == "PBS")
+        #expect(messages.first?.text.contains("kept") == true)
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// Two changes in flight, both skipped: what comes back is what was before the first.
+    @Test func changesOfTheUnnamedStatementInSeveralSkippedGroupsAreUndone() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "select 'kept'") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        _ = rig.raw(server)
+        let group = Send.bind("unknown") + Send.parse("", "select 'lost'") + Send.sync
+        rig.receive(client, group + group)
+        #expect(rig.types(server) == "BPSBPS")
+        let failure = Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist")
+        rig.receive(server, failure + Send.ready())
+        rig.receive(server, failure + Send.ready())
+        rig.receive(client, Send.bind("") + Send.sync)
+        let messages = rig.messages(server)
+        #expect(String(messages.map(\.type)) == "PBS")
+        #expect(messages.first?.text.contains("kept") == true)
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// A name given in a group that fails is free again in the next one, also when that is in flight already.
+    @Test func aNameInDoubtHoldsItsUserUntilItsGroupIsAnswered() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(
+            client,
+            Send.bind("unknown") + Send.parse("n", "select 1") + Send.sync + Send.parse("n", "select 2")
+                + Send.sync)
+        #expect(rig.types(server) == "BS")
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.parseComplete + Send.ready())
+        #expect(rig.types(client) == "EZ1Z")
+        rig.expectEmptiness()
+    }
+
+    /// The name of ours is replaced and nothing else, in whatever language and quotes.
+    @Test func onlyOurOwnNamesAreReplacedInErrors() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        let cases: [([UInt8], (String) -> String, String)] = [
+            (
+                Send.parse("a", "selec \"x\""), { _ in "syntax error at or near \"selec\"" },
+                "syntax error at or near \"selec\""
+            ),
+            (
+                Send.bind("a"), { "la requête préparée « \($0) » demande 2" },
+                "la requête préparée « a » demande 2"
+            ),
+        ]
+        var name = ""
+        for (message, error, expected) in cases {
+            _ = rig.raw(server)
+            rig.receive(client, message + Send.sync)
+            let sent = rig.messages(server)[0]
+            if sent.type == "P" { name = String(sent.text.prefix { $0 != "\0" }) }
+            rig.receive(server, Send.error("08P01", error(name)) + Send.ready())
+            #expect(rig.error(client) == "08P01 \(expected)")
+        }
+        rig.expectEmptiness()
     }
 
     @Test func anAbortedTransactionNeverAnswersForPostgres() {
