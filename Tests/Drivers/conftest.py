@@ -29,22 +29,32 @@ def pytest_addoption(parser):
     parser.addoption("--mode", help="only in this pool mode: session or transaction")
 
 
-def combinations(config, module):
+def pytest_configure(config):
+    config.addinivalue_line("markers", "session_mode: about what only a session of one's own has")
+    config.addinivalue_line("markers", "console: about the pooler's console, which PostgreSQL has not")
+
+
+def combinations(config, module, session_mode, console):
     """The ways a module's tests are run."""
     if config.getoption("direct"):
-        return [("direct", 0, "session")]
+        return [] if console else [("direct", 0, "session")]
     chosen = (config.getoption("backend"), config.getoption("workers"), config.getoption("mode"))
+    turn = MODULES.index(module)
     if config.getoption("everything") or any(chosen):
         ways = MAIN + OTHERS
+    elif session_mode:
+        ways = [(("io_uring", "epoll")[turn % 2], 4, "session")]
     else:
-        turn = MODULES.index(module)
         ways = MAIN + [way for index, way in enumerate(OTHERS) if index % len(MODULES) == turn]
+    if session_mode:
+        ways = [way for way in ways if way[2] == "session"]
     return [way for way in ways if all(want in (None, have) for want, have in zip(chosen, way))]
 
 
 def pytest_generate_tests(metafunc):
     if "pooler" in metafunc.fixturenames:
-        ways = combinations(metafunc.config, metafunc.module.__name__)
+        marked = [metafunc.definition.get_closest_marker(name) is not None for name in ("session_mode", "console")]
+        ways = combinations(metafunc.config, metafunc.module.__name__, *marked)
         metafunc.parametrize(
             "pooler", ways, indirect=True, scope="session",
             ids=["-".join(str(part) for part in way) for way in ways])

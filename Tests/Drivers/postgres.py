@@ -129,7 +129,7 @@ class Postgres:
             check=True, stdout=subprocess.DEVNULL, cwd="/", **options)
         settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder,
-            "fsync": "off", "synchronous_commit": "off", "max_connections": 250,
+            "fsync": "off", "synchronous_commit": "off", "max_connections": 400,
         }
         command = [f"{tools}/postgres", "-D", f"{folder}/data"]
         for name, value in settings.items():
@@ -170,8 +170,9 @@ class Pooler:
         shutil.copy(source, binary)
         binary.chmod(0o755)
         self.port = free_port()
-        # A session keeps its server, so there are enough of them wherever clients come to.
-        size = 40 if mode == "session" else 8
+        # A session keeps its server, so each worker needs enough for all clients of a test: the kernel may give
+        # them all to one worker, and a worker has its share of the limit only.
+        size = 40 * workers if mode == "session" else 8
         settings = {
             "listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": "",
             "auth_type": "scram-sha-256", "auth_file": folder / "userlist.txt", "admin_users": "app",

@@ -171,10 +171,8 @@ def test_the_drivers_pool_with_more_clients_than_servers(pooler, table):
     asyncio.run(asyncio.wait_for(whole(), 120))
 
 
+@pytest.mark.session_mode
 def test_notifications_in_session_mode(pooler, table):
-    if pooler.pools_transactions:
-        pytest.skip("LISTEN needs a session of its own until notifications are pooled")
-
     async def body(connection):
         heard = asyncio.get_running_loop().create_future()
         await connection.add_listener(table, lambda *arguments: heard.set_result(arguments[3]))

@@ -183,9 +183,8 @@ def test_cancel(pooler):
         assert connection.execute("select 1").fetchone() == (1,)
 
 
+@pytest.mark.session_mode
 def test_notifications_in_session_mode(pooler, table):
-    if pooler.pools_transactions:
-        pytest.skip("LISTEN needs a session of its own until notifications are pooled")
     with connect(pooler, autocommit=True) as listener, connect(pooler, autocommit=True) as notifier:
         listener.execute(f"listen {table}")
         notifier.execute(f"notify {table}, 'news'")

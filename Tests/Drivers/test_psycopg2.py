@@ -150,9 +150,8 @@ def test_threads_with_the_drivers_pool(pooler):
     assert failures == []
 
 
+@pytest.mark.console
 def test_the_console(pooler):
-    if pooler.server is None:
-        pytest.skip("PostgreSQL has no console")
     connection = psycopg2.connect(pooler.dsn.replace("dbname=app", "dbname=pgbouncer"))
     connection.autocommit = True
     with connection.cursor() as cursor:
