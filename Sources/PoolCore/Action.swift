@@ -52,7 +52,10 @@ public enum Action: BitwiseCopyable {
     /// it.
     case openConsole(Handle<Client>)
     /// Tell every other worker of a cancel key that no client here has. The range of `output` is the key.
-    case broadcastCancel(offset: Int, count: Int)
+    /// Answered by `cancelBroadcast`.
+    case broadcastCancel(Handle<Client>, offset: Int, count: Int)
+    /// Answer another worker's cancel request.
+    case answerCancel(CancelTicket, isFound: Bool)
     /// Write a log line.
     case log(LogLevel, offset: Int, count: Int)
     /// The order with this number has been carried out.

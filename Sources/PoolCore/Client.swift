@@ -59,6 +59,8 @@ public struct Client: Linked {
     var bodyRoute: Route = .discard
     /// The unnamed statement of its server is its own.
     var hasUnnamedOnServer = false
+    /// While `.cancelling` by way of other workers: how many of them have not answered yet.
+    var awaitedAnswers: UInt16 = 0
     /// Its input is held until the server has answered all that is in flight.
     var awaitsReplies = false
     /// Its input is held until the prelude in front of it has succeeded.

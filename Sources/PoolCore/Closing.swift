@@ -151,8 +151,10 @@ extension PoolCore {
         databases[database].serverCount -= 1
         users[user].serverCount -= 1
         pools[pool].lastUse = now
+        let isBeingCancelled = servers[server].cancelsInFlight > 0
         unlistServer(server)
         servers.remove(server)
+        if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
         checkPauses()
         if lifecycle.isShuttingDown { checkDrained() }

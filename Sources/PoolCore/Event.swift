@@ -61,8 +61,12 @@ public enum Event {
     case consoleOpened(Handle<Client>, ConnectionID)
     /// The supervisor cannot take the console session.
     case consoleRefused(Handle<Client>)
-    /// Another worker asks for this cancel key.
-    case cancelRequested(key: [UInt8])
+    /// A cancel key has been sent to so many other workers, each of which answers.
+    case cancelBroadcast(Handle<Client>, workers: Int)
+    /// Another worker asks for this cancel key. Answered by `answerCancel`.
+    case cancelRequested(key: [UInt8], CancelTicket)
+    /// Another worker has done what it can for the cancel request of this client.
+    case cancelAnswered(Handle<Client>, isFound: Bool)
     /// The supervisor passes on an order.
     case order(Order)
     /// The supervisor passes on a new configuration, already validated, with its user list.

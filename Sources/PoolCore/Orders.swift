@@ -18,7 +18,9 @@ extension PoolCore {
         case .consoleOpened(let client, let connection): consoleOpened(client, connection)
         case .consoleRefused(let client):
             if clients.contains(client) { fail(client, .login(.configuration)) }
-        case .cancelRequested(let key): cancelRequested(key)
+        case .cancelBroadcast(let client, let workers): cancelBroadcast(client, workers)
+        case .cancelRequested(let key, let ticket): cancelRequested(key, ticket)
+        case .cancelAnswered(let client, let isFound): cancelAnswered(client, isFound)
         case .order(let order): carryOut(order)
         case .configuration(let configuration, let userList, let epoch):
             apply(configuration, userList: userList)

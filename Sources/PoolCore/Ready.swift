@@ -202,6 +202,7 @@ extension PoolCore {
     /// The server has the client's parameters. Where it spells a value differently, the client is told.
     @inline(never)
     private mutating func preludeSucceeded(_ server: Handle<Server>) {
+        if servers[server].cancelsInFlight > 0 { releaseHeldCancels(of: server) }
         let client = servers[server].client
         let believed = parameters.values(clients[client].parameters)
         let actual = parameters.values(servers[server].parameters)

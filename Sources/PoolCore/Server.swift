@@ -80,6 +80,10 @@ public struct Server: Linked {
     var cancelsInFlight: UInt16 = 0
     /// The server whose query this one cancels, while `.cancelling`.
     var cancels: Handle<Server> = .none
+    /// The worker that wants it cancelled, if it is not a client of this one.
+    var cancelTicket: CancelTicket?
+    /// While `.cancelling`: the request has been sent.
+    var isCancelSent = false
 
     /// Times on the loop clock, in nanoseconds.
     var connectedAt: UInt64 = 0

@@ -142,7 +142,14 @@ extension PoolCore {
                 if now &- clients[client].lastActivity >= limit {
                     fail(client, .timeout(.clientIdle(limitSeconds: seconds(limit))))
                 }
-            case .linked, .relayed, .cancelling:
+            case .cancelling:
+                isBusy = true
+                let limit = configuration.settings.cancelWaitTimeoutNanoseconds
+                if clients[client].awaitedAnswers > 0, limit > 0, now &- clients[client].connectedAt >= limit
+                {
+                    closeClient(client, .now, reason: "")
+                }
+            case .linked, .relayed:
                 continue
             }
         }

@@ -5,10 +5,18 @@ public enum InboxMessage: Equatable, Sendable {
     /// Somebody presented this cancel key, process id and secret as in the cancel request. Whoever knows it
     /// acts.
     ///
-    /// - Parameter timeToLive: how often it may still be passed on.
-    case cancel(key: [UInt8], timeToLive: UInt8)
+    /// - Parameters:
+    ///   - timeToLive: how often it may still be passed on.
+    ///   - sender: the index of the worker that asks, and is to be answered.
+    ///   - ticket: what the answer has to name; the sender alone knows what it means.
+    case cancel(key: [UInt8], timeToLive: UInt8, sender: UInt16, ticket: UInt64)
+    /// The answer to `cancel`: PostgreSQL has the request, or there is nothing to cancel here.
+    ///
+    /// - Parameter isFound: the key was one of this worker's, so no other answer matters.
+    case cancelAnswer(ticket: UInt64, isFound: Bool)
 
     private static let cancelKind: UInt8 = 1
+    private static let cancelAnswerKind: UInt8 = 2
 
     /// Appends the message as one record of at most 4 KiB.
     ///
@@ -16,11 +24,19 @@ public enum InboxMessage: Equatable, Sendable {
     ///   its   predecessor.
     public func encode(incarnation: UInt64, into buffer: inout ByteBuffer) throws(ControlError) {
         switch self {
-        case .cancel(let key, let timeToLive):
+        case .cancel(let key, let timeToLive, let sender, let ticket):
             var writer = FieldWriter(kind: InboxMessage.cancelKind)
             writer.add(.incarnation, incarnation)
             writer.add(.cancelKey, key)
             writer.add(.timeToLive, UInt64(timeToLive))
+            writer.add(.sender, UInt64(sender))
+            writer.add(.ticket, ticket)
+            try writer.finish(into: &buffer)
+        case .cancelAnswer(let ticket, let isFound):
+            var writer = FieldWriter(kind: InboxMessage.cancelAnswerKind)
+            writer.add(.incarnation, incarnation)
+            writer.add(.ticket, ticket)
+            writer.add(.isFound, isFound ? 1 : 0)
             try writer.finish(into: &buffer)
         }
     }
@@ -30,9 +46,19 @@ public enum InboxMessage: Equatable, Sendable {
         _ record: RawSpan
     ) throws(ControlError) -> (incarnation: UInt64, message: InboxMessage) {
         let reader = try FieldReader(record)
-        guard reader.kind == InboxMessage.cancelKind else { throw .unknownMessage(kind: reader.kind) }
-        let message = InboxMessage.cancel(
-            key: try reader.bytes(.cancelKey), timeToLive: try reader.number(.timeToLive, as: UInt8.self))
+        let message: InboxMessage
+        switch reader.kind {
+        case InboxMessage.cancelKind:
+            message = .cancel(
+                key: try reader.bytes(.cancelKey), timeToLive: try reader.number(.timeToLive, as: UInt8.self),
+                sender: try reader.number(.sender, as: UInt16.self), ticket: try reader.number(.ticket))
+        case InboxMessage.cancelAnswerKind:
+            message = .cancelAnswer(
+                ticket: try reader.number(.ticket),
+                isFound: try reader.number(.isFound, as: UInt8.self) != 0)
+        default:
+            throw .unknownMessage(kind: reader.kind)
+        }
         return (try reader.number(.incarnation), message)
     }
 }

@@ -38,6 +38,9 @@ enum FieldTag: UInt16 {
     case incarnation = 19
     case cancelKey = 20
     case timeToLive = 21
+    case sender = 22
+    case ticket = 23
+    case isFound = 24
 }
 
 /// Writes one record: version, kind, and fields of tag, length and value, all numbers in network order.

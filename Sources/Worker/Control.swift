@@ -108,7 +108,10 @@ extension WorkerLoop {
             message.descriptors.forEach(Descriptors.close)
             guard let decoded = try? InboxMessage.decode(message.bytes.rawSpan) else { continue }
             switch decoded.message {
-            case .cancel(let key, _): tell(.cancelRequested(key: key))
+            case .cancel(let key, _, let sender, let ticket):
+                tell(.cancelRequested(key: key, CancelTicket(worker: Int(sender), number: ticket)))
+            case .cancelAnswer(let ticket, let isFound):
+                tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
             }
         }
     }

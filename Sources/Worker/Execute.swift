@@ -31,8 +31,10 @@ extension WorkerLoop {
                 abandon(server)
             case .openConsole(let client):
                 openConsole(client)
-            case .broadcastCancel(let offset, let count):
-                broadcastCancel(offset, count)
+            case .broadcastCancel(let client, let offset, let count):
+                broadcastCancel(client, offset, count)
+            case .answerCancel(let ticket, let isFound):
+                _ = tellWorker(ticket.worker, .cancelAnswer(ticket: ticket.number, isFound: isFound))
             case .log(let level, let offset, let count):
                 hasLogged = true
                 let text = core.output.bytes.extracting(offset..<(offset + count))
@@ -100,16 +102,27 @@ extension WorkerLoop {
     }
 
     @inline(never)
-    private mutating func broadcastCancel(_ offset: Int, _ count: Int) {
+    private mutating func broadcastCancel(_ client: Handle<Client>, _ offset: Int, _ count: Int) {
         let key = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
-        let message = InboxMessage.cancel(key: key, timeToLive: 0)
-        var record = ByteBuffer(capacity: 512)
-        guard (try? message.encode(incarnation: 0, into: &record)) != nil else { return }
-        let bytes = [UInt8](copyingBytes: record.bytes)
-        for (index, sender) in context.inboxSenders.enumerated() where sender >= 0 && index != context.index {
-            // A full inbox loses the request, as a lost packet would; the client can ask again.
-            _ = try? DescriptorPassing.send(bytes, to: sender)
+        let message = InboxMessage.cancel(
+            key: key, timeToLive: 0, sender: UInt16(context.index), ticket: client.raw)
+        var workers = 0
+        for index in context.inboxSenders.indices where index != context.index {
+            if tellWorker(index, message) { workers += 1 }
         }
+        afterwards.append(.cancelBroadcast(client, workers: workers))
+    }
+
+    /// Sends a message to another worker's inbox. False when it is full or there is none: the message is
+    /// lost, as a packet would be.
+    private mutating func tellWorker(_ index: Int, _ message: InboxMessage) -> Bool {
+        guard context.inboxSenders.indices.contains(index), context.inboxSenders[index] >= 0 else {
+            return false
+        }
+        var record = ByteBuffer(capacity: 512)
+        guard (try? message.encode(incarnation: 0, into: &record)) != nil else { return false }
+        let bytes = [UInt8](copyingBytes: record.bytes)
+        return (try? DescriptorPassing.send(bytes, to: context.inboxSenders[index])) != nil
     }
 
     /// Tells the supervisor something.

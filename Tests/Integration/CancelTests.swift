@@ -51,10 +51,9 @@ import Testing
         }
     }
 
-    /// Once the cancel call has returned it is over: what the client sends next is not hit. With several
-    /// workers a request that comes to another one is passed on, and its sender is not told yet when it has
-    /// arrived.
-    @Test(arguments: Setup.single)
+    /// Once the cancel call has returned it is over: what the client sends next is not hit, whichever worker
+    /// the request came to.
+    @Test(arguments: Setup.transaction)
     func aCancelThatHasReturnedIsOver(setup: Setup) async throws {
         try await withPooler(setup) { pooler throws in
             let client = try pooler.connect()

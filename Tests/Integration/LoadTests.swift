@@ -52,7 +52,9 @@ import Testing
     /// A client that does not read costs bounded memory and delays nobody.
     @Test(arguments: Setup.transaction)
     func aClientThatStopsReadingHarmsNobody(setup: Setup) async throws {
-        try await withPooler(setup, Configuration(settings: ["default_pool_size": "6"])) { pooler throws in
+        // Enough servers for all, whichever workers they come to.
+        let configuration = Configuration(settings: ["default_pool_size": "\(6 * setup.workers)"])
+        try await withPooler(setup, configuration) { pooler throws in
             let other = try pooler.connect()
             try other.query("select 1")
             let before = pooler.memory()
@@ -144,8 +146,9 @@ import Testing
         }
     }
 
-    /// Five thousand clients share twenty servers; each gets its own answers.
-    @Test(arguments: Setup.transaction)
+    /// Five thousand clients share twenty servers; each gets its own answers. One case at a time, because
+    /// this process has the clients' descriptors.
+    @Test(.serialized, arguments: Setup.transaction)
     func fiveThousandClientsOnTwentyServers(setup: Setup) async throws {
         let settings = [
             "max_client_conn": "6000", "default_pool_size": "20", "query_wait_timeout": "60",

@@ -90,13 +90,83 @@ import Testing
         var other = key
         other[7] ^= 1
         let requester = request(rig, other)
-        #expect(!rig.isOpen(requester))
+        #expect(rig.isOpen(requester))
         #expect(rig.broadcasts == [other])
-        rig.tell(.cancelRequested(key: other))
-        rig.tell(.cancelRequested(key: [1, 2, 3]))
+        let asking = rig.broadcasters[0]
+        rig.tell(.cancelBroadcast(asking, workers: 3))
+        rig.tell(.cancelAnswered(asking, isFound: false))
+        rig.tell(.cancelAnswered(asking, isFound: false))
+        #expect(rig.isOpen(requester), "one has not answered yet")
+        rig.tell(.cancelAnswered(asking, isFound: false))
+        #expect(!rig.isOpen(requester))
+        rig.tell(.cancelAnswered(asking, isFound: true))
+    }
+
+    /// libpq takes the close for the sign that the request has arrived.
+    @Test func aBroadcastIsOverWithTheAnswerOfTheWorkerThatKnowsTheKey() {
+        let rig = Rig()
+        let requester = request(rig, Array(repeating: 1, count: 8))
+        rig.tell(.cancelBroadcast(rig.broadcasters[0], workers: 3))
+        rig.tell(.cancelAnswered(rig.broadcasters[0], isFound: true))
+        #expect(!rig.isOpen(requester))
+        rig.expectEmptiness()
+    }
+
+    @Test func aBroadcastWithoutReceiversOrAnswersEnds() {
+        let rig = Rig("cancel_wait_timeout = 2")
+        let alone = request(rig, Array(repeating: 1, count: 8))
+        rig.tell(.cancelBroadcast(rig.broadcasters[0], workers: 0))
+        #expect(!rig.isOpen(alone))
+        let unanswered = request(rig, Array(repeating: 1, count: 8))
+        rig.tell(.cancelBroadcast(rig.broadcasters[1], workers: 1))
+        rig.advance(milliseconds: 3000)
+        #expect(!rig.isOpen(unanswered))
+        rig.expectEmptiness()
+    }
+
+    @Test func anotherWorkersRequestIsAnsweredWhenPostgresHasIt() {
+        let rig = Rig()
+        let (client, server, key) = session(rig)
+        rig.receive(client, Send.query("select 1"))
+        var other = key
+        other[7] ^= 1
+        let tickets = (1...3).map { CancelTicket(worker: 2, number: $0) }
+        rig.tell(.cancelRequested(key: other, tickets[0]))
+        rig.tell(.cancelRequested(key: [1, 2, 3], tickets[1]))
         #expect(rig.connecting.isEmpty)
-        rig.tell(.cancelRequested(key: key))
-        #expect(rig.connecting.count == 1)
+        #expect(rig.answers.map(\.0) == Array(tickets[0...1]))
+        rig.tell(.cancelRequested(key: key, tickets[2]))
+        let messenger = rig.connectServer()
+        #expect(!rig.raw(messenger).isEmpty)
+        #expect(rig.answers.count == 2)
+        rig.hangUp(messenger)
+        #expect(rig.answers.last?.0 == tickets[2])
+        #expect(rig.answers.map(\.1) == [false, false, true])
+        rig.receive(server, Send.error("57014", "canceling statement due to user request") + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// What is to be hit is the client's query, which has not begun yet.
+    @Test func aRequestDuringAPreludeIsSentWhenItIsOver() {
+        let rig = Rig()
+        let (client, server, key) = session(rig)
+        rig.receive(client, Send.query("set timezone to 'Asia/Tokyo'"))
+        rig.receive(server, Send.complete("SET") + Send.parameter("TimeZone", "Asia/Tokyo") + Send.ready())
+        let second = rig.client()
+        rig.receive(second, Send.query("select 1"))
+        rig.receive(
+            server,
+            Send.prelude(("TimeZone", "UTC")) + Send.complete("SELECT 1") + Send.ready())
+        rig.receive(client, Send.query("select pg_sleep(9)"))
+        let requester = request(rig, key)
+        let messenger = rig.connectServer()
+        #expect(rig.raw(messenger).isEmpty)
+        rig.receive(server, Send.prelude(("TimeZone", "Asia/Tokyo")))
+        #expect(!rig.raw(messenger).isEmpty)
+        rig.hangUp(messenger)
+        #expect(!rig.isOpen(requester))
+        rig.receive(server, Send.error("57014", "canceling statement due to user request") + Send.ready())
+        rig.expectEmptiness()
     }
 
     @Test(arguments: [0, 4, 7, 300])

@@ -141,17 +141,4 @@ import Testing
         #expect(rig.raw(client).isEmpty)
         #expect(rig.core.firewallHits == 0)
     }
-
-    @Test func cancelRequestsDoNotHitAPrelude() {
-        let rig = Rig()
-        let client = rig.client("alice", [("application_name", "a")])
-        let server = rig.server()
-        let key = rig.messages(client).first { $0.type == "K" }!.body
-        rig.receive(client, Send.query("select 1"))
-        let requester = rig.accept()
-        rig.receive(requester, Send.cancel(key))
-        #expect(rig.connecting.isEmpty)
-        #expect(!rig.isOpen(requester))
-        #expect(rig.isOpen(server))
-    }
 }

@@ -27,6 +27,8 @@ final class Rig {
     /// Log lines.
     private(set) var log: [String] = []
     private(set) var broadcasts: [[UInt8]] = []
+    private(set) var broadcasters: [Handle<Client>] = []
+    private(set) var answers: [(CancelTicket, Bool)] = []
     private(set) var acknowledged: [UInt64] = []
     private(set) var isDrained = false
     /// Clients whose console session the supervisor is to take over.
@@ -231,7 +233,10 @@ final class Rig {
             case .abandonConnect(let server): connecting.removeAll { $0 == server }
             case .openConsole(let client): consoles.append(client)
             case .drained: isDrained = true
-            case .broadcastCancel(let offset, let count): broadcasts.append(output(offset, count))
+            case .broadcastCancel(let client, let offset, let count):
+                broadcasts.append(output(offset, count))
+                broadcasters.append(client)
+            case .answerCancel(let ticket, let isFound): answers.append((ticket, isFound))
             case .log(_, let offset, let count):
                 log.append(String(decoding: output(offset, count), as: UTF8.self))
             case .acknowledge(let epoch): acknowledged.append(epoch)

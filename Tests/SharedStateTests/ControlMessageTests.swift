@@ -124,12 +124,18 @@ import Testing
     }
 
     @Test func anInboxMessageNamesItsReceiversIncarnation() throws {
-        var buffer = ByteBuffer()
-        let message = InboxMessage.cancel(key: Array(0..<8), timeToLive: 3)
-        try message.encode(incarnation: 5, into: &buffer)
-        let decoded = try InboxMessage.decode(buffer.bytes)
-        #expect(decoded.incarnation == 5)
-        #expect(decoded.message == message)
+        let messages: [InboxMessage] = [
+            .cancel(key: Array(0..<8), timeToLive: 3, sender: 7, ticket: 1 << 40),
+            .cancelAnswer(ticket: 1 << 40, isFound: true),
+            .cancelAnswer(ticket: 9, isFound: false),
+        ]
+        for message in messages {
+            var buffer = ByteBuffer()
+            try message.encode(incarnation: 5, into: &buffer)
+            let decoded = try InboxMessage.decode(buffer.bytes)
+            #expect(decoded.incarnation == 5)
+            #expect(decoded.message == message)
+        }
     }
 }
 

@@ -66,12 +66,15 @@ final class Thread: @unchecked Sendable {
 
     /// Runs the body in `count` threads at a time and waits for all. Throws the first failure.
     static func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws {
-        let threads = (0..<count).map { index in Thread { try body(index) } }
-        var first: (any Error)?
-        for thread in threads {
-            do { try thread.join() } catch { first = first ?? error }
+        // What failed first is the cause; what others then wait for in vain is not.
+        let first = Shared<(any Error)?>(nil)
+        let threads = (0..<count).map { index in
+            Thread {
+                do { try body(index) } catch { first.with { $0 = $0 ?? error } }
+            }
         }
-        if let first { throw first }
+        for thread in threads { try thread.join() }
+        if let error = first.current { throw error }
     }
 
     private static func create(_ handle: inout pthread_t, _ run: @escaping @Sendable () -> Void) {
