@@ -219,6 +219,10 @@ extension PoolCore {
     ) -> Verdict {
         let server = clients[client].server
         if clients[client].queryStart == 0 { beginRequest(client) }
+        if servers[server].isCopyingIn, !isAllowedInCopy(type, server) {
+            fail(client, .violation(.unexpectedInCopy(type: type)))
+            return .closed
+        }
         switch type {
         case FrontendMessage.query:
             return query(client, server, bytes, offset, total)
@@ -228,7 +232,9 @@ extension PoolCore {
         case FrontendMessage.copyData, FrontendMessage.flush:
             return .forward
         case FrontendMessage.copyDone, FrontendMessage.copyFail:
-            return servers[server].isCopyingIn ? owe(server, Reply(.copyEnd, .forward)) : .forward
+            servers[server].hasCopyEnd = true
+            guard servers[server].isCopyingIn else { return .forward }
+            return owe(server, Reply(.copyEnd, .forward))
         case FrontendMessage.terminate:
             // What it asked for before it said goodbye is asked of PostgreSQL, as it would be without us.
             forwardRun(client, offset)
@@ -281,6 +287,19 @@ extension PoolCore {
         return isUnnamed ? nil : holdForPrelude(client)
     }
 
+    /// PostgreSQL eats a message of any other type together with the COPY that it ends, and which of those
+    /// behind it cannot be told from here.
+    @inline(never)
+    private func isAllowedInCopy(_ type: UInt8, _ server: Handle<Server>) -> Bool {
+        switch type {
+        case FrontendMessage.copyData, FrontendMessage.copyDone, FrontendMessage.copyFail,
+            FrontendMessage.flush, FrontendMessage.sync, FrontendMessage.terminate:
+            true
+        default:
+            servers[server].hasCopyEnd || clients[servers[server].client].replication != .none
+        }
+    }
+
     private mutating func query(
         _ client: Handle<Client>, _ server: Handle<Server>, _ bytes: RawSpan, _ offset: Int, _ total: Int
     ) -> Verdict {
@@ -298,8 +317,10 @@ extension PoolCore {
             }
         }
         var reply = Reply(.query, .forward)
-        // A simple query destroys the unnamed statement.
-        if clients[client].unnamedStatement != 0 || clients[client].hasUnnamedOnServer {
+        // A simple query destroys the unnamed statement, also one that a skipped message will give back.
+        if clients[client].unnamedStatement != 0 || clients[client].hasUnnamedOnServer
+            || isInDoubt(clients[client].unnamedGroup, on: server)
+        {
             changeUnnamed(client, server, to: 0, isOnServer: false, by: &reply)
         }
         return endGroup(server, reply)
@@ -310,6 +331,7 @@ extension PoolCore {
     private mutating func endGroup(_ server: Handle<Server>, _ reply: Reply) -> Verdict {
         var reply = reply
         reply.group = servers[server].syncGroup
+        if reply.kind != .sync { servers[server].unsettlingGroup = servers[server].syncGroup }
         servers[server].needsSync = false
         servers[server].syncGroup &+= 1
         return owe(server, reply)

@@ -131,7 +131,7 @@ extension PoolCore {
             letGo(of: servers[server].replies.first(in: replies))
             servers[server].replies.removeFirst(in: &replies)
         }
-        statements.removeAll(from: server, &servers[server].statements, &bytes)
+        statements.removeAll(from: server, &servers[server], &bytes)
         parameters.release(servers[server].parameters, &bytes)
         serverLogins.removeValue(forKey: server)
         serverAddresses.removeValue(forKey: server)

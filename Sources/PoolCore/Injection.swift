@@ -11,15 +11,131 @@ extension PoolCore {
         statements.use(id, on: server, group: servers[server].syncGroup, &servers[server].statements)
     }
 
-    /// Makes sure that a statement is on the server. Answers false when that cannot be known before replies
-    /// have arrived.
-    mutating func prepare(_ id: UInt32, on server: Handle<Server>) -> Bool {
+    /// The statement that this Parse body is for this client and server now; `nil` when the table is full.
+    ///
+    /// - Parameter isShared: whether others who send the same may use it too.
+    mutating func internStatement(
+        _ body: RawSpan, _ client: Handle<Client>, _ server: Handle<Server>, isShared: Bool
+    ) -> UInt32? {
+        guard isShared else {
+            privateStatements &+= 1
+            return statements.intern(body, environment: 0, variant: privateStatements, &bytes)
+        }
+        let set = parametersAhead(client, server)
+        parameters.keep(set)
+        return statements.intern(
+            body, environment: parameters.environment(set), variant: definitionEpoch, &bytes)
+    }
+
+    /// The parameters that hold for what is sent next: behind a prelude, those of the client.
+    private func parametersAhead(_ client: Handle<Client>, _ server: Handle<Server>) -> ParameterSetID {
+        servers[server].preludeReplies > 0 ? clients[client].parameters : servers[server].parameters
+    }
+
+    /// Whether something is on its way that may change settings, or destroy statements.
+    @inline(__always)
+    func isUnsettled(_ server: Handle<Server>) -> Bool {
+        Int32(bitPattern: servers[server].settledGroup &- servers[server].unsettlingGroup) < 0
+    }
+
+    /// Makes sure that a client's statement is on the server, and answers which one it is now. `nil` when
+    /// that cannot be known before replies have arrived.
+    mutating func prepare(_ id: UInt32, _ nameHash: UInt64, on server: Handle<Server>) -> UInt32? {
         switch presence(id, on: server) {
-        case .present: return true
-        case .inDoubt: return false
-        case .absent:
-            injectParse(id, isNamed: true, server)
-            return true
+        case .present: return id
+        case .inDoubt: return nil
+        case .absent: return prepareAnew(id, nameHash, server)
+        }
+    }
+
+    /// Parses a statement on a server that does not have it, under the settings it was first parsed under: a
+    /// date written in its text must go on to mean the same day.
+    @inline(never)
+    private mutating func prepareAnew(
+        _ id: UInt32, _ nameHash: UInt64, _ server: Handle<Server>
+    ) -> UInt32? {
+        let environment = statements.statement(id).parseEnvironment
+        let client = servers[server].client
+        if environment != 0 {
+            if isUnsettled(server) {
+                if servers[server].unsettlingGroup != servers[server].syncGroup { return nil }
+                return prepareApart(id, nameHash, server)
+            }
+            let ahead = parametersAhead(client, server)
+            if parameters.environment(ahead) != environment {
+                guard let kept = parameters.kept[environment] else {
+                    return prepareApart(id, nameHash, server)
+                }
+                injectSettings(from: ahead, to: kept, server)
+                injectParse(id, isNamed: true, server)
+                injectSettings(from: kept, to: ahead, server)
+                // Old servers report each change at once, so for a while what they report is not what holds.
+                servers[server].unsettlingGroup = servers[server].syncGroup
+                return id
+            }
+        }
+        injectParse(id, isNamed: true, server)
+        return id
+    }
+
+    /// Parses a statement for its client alone, because the settings it would be parsed under are not known.
+    private mutating func prepareApart(
+        _ id: UInt32, _ nameHash: UInt64, _ server: Handle<Server>
+    ) -> UInt32? {
+        let client = servers[server].client
+        let body = [UInt8](copying: bytes[statements.statement(id).body])
+        let new = unsafe internStatement(body.span.bytes, client, server, isShared: false)
+        guard let new, let name = statements.name(client, nameHash)?.name else { return id }
+        bytes.retain(name)
+        forgetName(client, nameHash)
+        _ = giveName(client, new, name, nameHash)
+        injectParse(new, isNamed: true, server)
+        return new
+    }
+
+    /// Changes the settings that shape parsing, with messages that nobody hears the answers of.
+    private mutating func injectSettings(
+        from: ParameterSetID, to: ParameterSetID, _ server: Handle<Server>
+    ) {
+        let has = parameters.values(from)
+        let wanted = parameters.values(to)
+        let name: StaticString = "pgsluice settings"
+        let start = output.count
+        var message = output.beginMessage(FrontendMessage.parse)
+        output.append(name)
+        output.append(UInt8(0))
+        var isFirst = true
+        for index in 0..<Parameters.limit
+        where parameters.shapesParsing(index) && wanted[index] != 0 && has[index] != wanted[index] {
+            appendSetting(index, wanted[index], isFirst: isFirst)
+            isFirst = false
+        }
+        output.append(UInt8(0))
+        output.append(bigEndian: UInt16(0))
+        output.endMessage(at: message)
+        message = output.beginMessage(FrontendMessage.bind)
+        // A portal of its own: the unnamed one may be the client's.
+        output.append(name)
+        output.append(UInt8(0))
+        output.append(name)
+        output.append(UInt8(0))
+        for _ in 0..<3 { output.append(bigEndian: UInt16(0)) }
+        output.endMessage(at: message)
+        message = output.beginMessage(FrontendMessage.execute)
+        output.append(name)
+        output.append(UInt8(0))
+        output.append(bigEndian: UInt32(0))
+        output.endMessage(at: message)
+        for kind in [UInt8(ascii: "P"), UInt8(ascii: "S")] {
+            message = output.beginMessage(FrontendMessage.close)
+            output.append(kind)
+            output.append(name)
+            output.append(UInt8(0))
+            output.endMessage(at: message)
+        }
+        send(servers[server].connection, from: start)
+        for kind in [Reply.Kind.parse, .bind, .execute, .close, .close] {
+            push(server, Reply(kind, .swallow))
         }
     }
 
@@ -30,6 +146,7 @@ extension PoolCore {
         if isNamed {
             makeRoom(server)
             reply.statement = id
+            reply.group = servers[server].syncGroup
             statements.retain(id)
             noteParse(id, server)
         } else {
@@ -52,7 +169,7 @@ extension PoolCore {
     private mutating func noteParse(_ id: UInt32, _ server: Handle<Server>) {
         let group = servers[server].syncGroup
         // A full table only means that the statement will be prepared again.
-        _ = statements.add(id, to: server, group: group, &servers[server].statements)
+        _ = statements.add(id, to: server, group: group, &servers[server])
         pools[servers[server].pool].counters.add(.serverParses, 1)
     }
 
@@ -69,7 +186,8 @@ extension PoolCore {
         var reply = Reply(.close, .swallow)
         reply.statement = id
         statements.retain(id)
-        statements.remove(id, from: server, &servers[server].statements, &bytes)
+        let group = servers[server].syncGroup
+        statements.close(id, on: server, group: group, &servers[server])
         let start = output.count
         let message = output.beginMessage(FrontendMessage.close)
         output.append(UInt8(ascii: "S"))
@@ -177,7 +295,7 @@ extension PoolCore {
                 forgetName(client, reply.nameHash)
             }
             if reply.statement != 0 {
-                statements.remove(reply.statement, from: server, &servers[server].statements, &bytes)
+                statements.remove(reply.statement, from: server, &servers[server], &bytes)
             }
         case .close:
             if reply.isClientMapping {
@@ -185,7 +303,7 @@ extension PoolCore {
             } else if reply.statement != 0 {
                 let group = servers[server].syncGroup
                 _ = statements.add(
-                    reply.statement, to: server, group: group, isConfirmed: true, &servers[server].statements)
+                    reply.statement, to: server, group: group, isConfirmed: true, &servers[server])
             }
         case .query, .bind, .describe, .execute, .sync, .functionCall, .copyEnd:
             break

@@ -93,6 +93,12 @@ extension PoolCore {
                 holders.statement(statements.onServer(entry).statement)
                 entry = statements.onServer(entry).links.next
             }
+            entry = server.closingStatements.first
+            while !entry.isNone {
+                holders.statement(statements.onServer(entry).statement)
+                entry = statements.onServer(entry).links.next
+            }
+            holders.onServers += Int(server.closingStatements.count)
             for (index, reply) in server.replies.all(in: replies).enumerated() {
                 holders.statement(reply.statement)
                 holders.statement(reply.unnamed)
@@ -209,6 +215,8 @@ extension PoolCore {
         if counts.onServers != holders.onServers {
             faults.append("\(counts.onServers) statements on servers")
         }
+        var holders = holders
+        for id in parameters.kept.values { holders.retain(id) }
         for (slot, count) in holders.parameters where parameters.referenceCount(slot) != count {
             faults.append("parameters \(slot) have \(count) holders, not \(parameters.referenceCount(slot))")
         }

@@ -78,12 +78,15 @@ extension PoolCore {
         servers[server].client = client
         servers[server].requestStart = now
         servers[server].hasFailed = false
+        servers[server].hasCopyEnd = false
         servers[server].isUsed = true
         servers[server].isFresh = false
         clients[client].server = server
         clients[client].hasUnnamedOnServer = false
         // Nothing is in flight: everything before has been answered.
         servers[server].settledGroup = servers[server].syncGroup &- 1
+        servers[server].unsettlingGroup = servers[server].settledGroup
+        servers[server].beginGroup = servers[server].settledGroup
         clients[client].unnamedGroup = servers[server].settledGroup
         clients[client].namesGroup = servers[server].settledGroup
         let counters = pools[servers[server].pool].counters

@@ -43,6 +43,10 @@ struct Parameters: ~Copyable {
     private var entries: [Entry]
     private var firstFree: UInt32 = 0
     private var table = SlotTable()
+    /// For environments under which statements have been prepared, a set that makes them; each is held.
+    private(set) var kept: [UInt64: ParameterSetID] = [:]
+    /// At most so many are kept. Clients could make any number of them.
+    private static let keptLimit = 1024
 
     init(extra: [String]) {
         var all = Parameters.standard
@@ -68,6 +72,17 @@ struct Parameters: ~Copyable {
 
     /// A number that is equal for sets under which the same text parses to the same statement.
     func environment(_ id: ParameterSetID) -> UInt64 { entries[Int(id.slot)].environment }
+
+    /// Keeps a set so that its environment can be made again. Does nothing when too many are kept.
+    mutating func keep(_ id: ParameterSetID) {
+        let environment = environment(id)
+        guard kept[environment] == nil, kept.count < Parameters.keptLimit else { return }
+        retain(id)
+        kept[environment] = id
+    }
+
+    /// Whether a parameter changes how a statement is parsed.
+    func shapesParsing(_ index: Int) -> Bool { index < shapesParsing.count && shapesParsing[index] }
 
     /// The set with these values, with one more reference. Takes over one reference to each value.
     mutating func intern(_ values: ParameterValues, _ pool: inout BytePool) -> ParameterSetID {

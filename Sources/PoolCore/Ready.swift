@@ -185,7 +185,7 @@ extension PoolCore {
         servers[server].preludeReplies &+= 1
     }
 
-    private mutating func appendSetting(_ index: Int, _ value: UInt32, isFirst: Bool) {
+    mutating func appendSetting(_ index: Int, _ value: UInt32, isFirst: Bool) {
         output.append(isFirst ? "SELECT pg_catalog.set_config('" : ",pg_catalog.set_config('")
         output.append(parameters.names[index])
         output.append("',")

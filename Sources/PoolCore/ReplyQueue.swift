@@ -30,7 +30,7 @@ struct Reply: BitwiseCopyable {
     var name: UInt32 = 0
     /// The client's name of it, hashed; 0 for the unnamed one.
     var nameHash: UInt64 = 0
-    /// The `Server.syncGroup` that it ends, if it ends in ReadyForQuery.
+    /// The `Server.syncGroup` it was sent in; noted for what ends in ReadyForQuery and for what prepares.
     var group: UInt32 = 0
 
     /// The message changed its client's unnamed statement; the rest is about what was before.

@@ -44,6 +44,8 @@ public struct Server: Linked {
     var replies = ReplyQueue()
     /// Statements prepared on it, least recently used first.
     var statements = IntrusiveList<ServerStatement>()
+    /// Statements that have been closed on it, before its CloseComplete has come.
+    var closingStatements = IntrusiveList<ServerStatement>()
 
     /// Bytes of the current message that are still to come, and what becomes of them.
     var bodyRemaining: UInt32 = 0
@@ -56,8 +58,14 @@ public struct Server: Linked {
     var syncGroup: UInt32 = 0
     /// The last of those numbers that has been answered by ReadyForQuery.
     var settledGroup: UInt32 = 0
+    /// The last of those numbers in which something was sent that may change settings or statements.
+    var unsettlingGroup: UInt32 = 0
+    /// The last of those numbers in which a transaction was begun with Bind.
+    var beginGroup: UInt32 = 0
     /// It is reading COPY data.
     var isCopyingIn = false
+    /// Its client has sent the end of that data.
+    var hasCopyEnd = false
     /// To be closed as soon as its client is done with it.
     var needsClose = false
     /// Belongs to one replication client and is closed with it.

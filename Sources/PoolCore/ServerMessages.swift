@@ -131,9 +131,16 @@ extension PoolCore {
             servers[server].isCopyingIn = true
             return verdict
         case BackendMessage.parseComplete:
-            if head.statement != 0 { statements.confirm(head.statement, on: server) }
+            if head.statement != 0 {
+                statements.confirm(head.statement, on: server, group: head.group)
+            }
             return finish(server, verdict)
-        case BackendMessage.bindComplete, BackendMessage.closeComplete:
+        case BackendMessage.closeComplete:
+            if head.statement != 0 {
+                statements.closed(head.statement, on: server, &servers[server], &self.bytes)
+            }
+            return finish(server, verdict)
+        case BackendMessage.bindComplete:
             return finish(server, verdict)
         case BackendMessage.rowDescription, BackendMessage.noData:
             return head.kind == .describe ? finish(server, verdict) : verdict
@@ -196,22 +203,40 @@ extension PoolCore {
         _ server: Handle<Server>, _ head: Reply, _ bytes: RawSpan, _ offset: Int, _ total: Int
     ) -> Verdict {
         let verdict: Verdict = head.fate == .forward ? .forward : .discard
-        if total == 17 || total == 20 {
+        guard bytes.byteCount - offset >= min(total, 8) else { return .need(min(total, 8)) }
+        let letters: UInt16 =
+            total < 8 ? 0 : unsafe bytes.unsafeLoadUnaligned(fromByteOffset: offset + 5, as: UInt16.self)
+        switch UInt16(bigEndian: letters) {
+        case 0x44_45, 0x44_49:  // DE, DI
+            guard total == 17 || total == 20 else { break }
             guard bytes.byteCount - offset >= total else { return .need(total) }
             let tag = bytes.extracting((offset + 5)..<(offset + total - 1))
             if tag.isEqual(to: "DISCARD ALL") || tag.isEqual(to: "DEALLOCATE ALL") { statementsGone(server) }
+        case 0x41_4C, 0x44_52:  // AL, DR
+            // ALTER or DROP: what was prepared before may have another result than its text has now.
+            definitionEpoch &+= 1
+        default:
+            break
         }
         let endsCopy = servers[server].isCopyingIn
-        servers[server].isCopyingIn = false
+        endCopy(server)
         if endsCopy { removeThroughCopyEnd(server) }
         return head.kind == .execute ? finish(server, verdict) : verdict
+    }
+
+    /// The server does not read COPY data any more, if it did.
+    @inline(__always)
+    private mutating func endCopy(_ server: Handle<Server>) {
+        guard servers[server].isCopyingIn else { return }
+        servers[server].isCopyingIn = false
+        servers[server].hasCopyEnd = false
     }
 
     /// The client has destroyed all prepared statements of its session: here, those of the server, and its
     /// names.
     @inline(never)
     private mutating func statementsGone(_ server: Handle<Server>) {
-        statements.removeAll(from: server, &servers[server].statements, &bytes)
+        statements.removeAll(from: server, &servers[server], &bytes)
         let client = servers[server].client
         var names: [ClientStatement] = []
         // What is owed behind this was sent after it, and PostgreSQL comes to it afterwards.
@@ -239,10 +264,10 @@ extension PoolCore {
     /// A Parse or Close of ours that is on its way decides what the server has when it gets there.
     private mutating func sentAgain(_ reply: Reply, _ server: Handle<Server>) {
         if reply.kind == .close {
-            statements.remove(reply.statement, from: server, &servers[server].statements, &bytes)
+            statements.remove(reply.statement, from: server, &servers[server], &bytes)
         } else {
             let group = servers[server].syncGroup
-            _ = statements.add(reply.statement, to: server, group: group, &servers[server].statements)
+            _ = statements.add(reply.statement, to: server, group: group, &servers[server])
         }
     }
 
@@ -280,15 +305,12 @@ extension PoolCore {
         }
         let end = rest.firstIndex { $0.kind == .copyEnd } ?? rest.count - 1
         var queue = ReplyQueue()
-        for index in rest.indices {
-            guard index == 0 || index > end else {
-                letGo(of: rest[index])
-                continue
-            }
+        for index in rest.indices where index == 0 || index > end {
             // What was taken out a moment ago fits.
             _ = queue.append(rest[index], in: &replies)
         }
         servers[server].replies = queue
+        if end > 0 { for index in (1...end).reversed() { undo(rest[index], isRefused: false, server) } }
     }
 
     // MARK: Errors
@@ -310,14 +332,14 @@ extension PoolCore {
             preludeFailed(server, bytes.extracting((offset + 5)..<(offset + total)))
             return .closed
         }
-        let isRenamed = head.name != 0 || head.nameHash != 0
+        let isRenamed = head.name != 0
         if isRenamed {
             guard bytes.byteCount - offset >= total else { return .need(total) }
             replyRun(server, offset)
             self.bytes.retain(head.name)
         }
         let wasCopying = servers[server].isCopyingIn
-        servers[server].isCopyingIn = false
+        endCopy(server)
         switch head.kind {
         case .query:
             if wasCopying { removeThroughCopyEnd(server) }
@@ -328,7 +350,6 @@ extension PoolCore {
             abandonUntilSync(server)
         }
         guard isRenamed else { return .forward }
-        // Only now: what was skipped has been undone, so the client's names are those of this moment.
         sendRenamedError(server, head, bytes.extracting((offset + 5)..<(offset + total)))
         self.bytes.release(head.name)
         return .replaced(count: total)
@@ -355,7 +376,6 @@ extension PoolCore {
     @inline(never)
     private mutating func sendRenamedError(_ server: Handle<Server>, _ reply: Reply, _ body: RawSpan) {
         let client = servers[server].client
-        let name = reply.name != 0 ? reply.name : statements.name(client, reply.nameHash)?.name ?? 0
         let start = output.count
         let message = output.beginMessage(BackendMessage.errorResponse)
         var offset = 0
@@ -364,9 +384,14 @@ extension PoolCore {
             output.append(code)
             guard code != 0, let end = zero(body, offset + 1, body.byteCount) else { break }
             let field = body.extracting((offset + 1)..<end)
-            if code == UInt8(ascii: "M"), name != 0 {
-                appendRenamed(field, name)
-            } else {
+            switch code {
+            case UInt8(ascii: "M"):
+                appendRenamed(field, reply.name)
+            case UInt8(ascii: "C") where field.isEqual(to: "0A000"):
+                // A plan whose result has changed: who prepares the same text from now on gets another one.
+                definitionEpoch &+= 1
+                output.append(field)
+            default:
                 output.append(field)
             }
             output.append(UInt8(0))

@@ -13,6 +13,9 @@ struct Statement: BitwiseCopyable {
     var references: Int32
     /// Its text could end a transaction, so it must not be sent behind a prelude whose success is not known.
     let canEndTransaction: Bool
+    /// It begins a transaction, which changes neither settings nor statements.
+    let isBegin: Bool
+    /// `Parameters.environment` of what it was first parsed under; 0 for one that only its client may use.
     let parseEnvironment: UInt64
 }
 
@@ -31,10 +34,12 @@ struct ServerStatement: Linked {
     var links = ListLinks<ServerStatement>()
     let server: Handle<Server>
     let statement: UInt32
-    /// The `Server.syncGroup` its Parse was sent in.
-    let group: UInt32
+    /// The `Server.syncGroup` its Parse, or its Close, was sent in.
+    var group: UInt32
     /// ParseComplete has arrived.
     var isConfirmed = false
+    /// Its Close has been sent; it is in `Server.closingStatements`.
+    var isClosing = false
 }
 
 /// What is known of a statement on a server.
@@ -42,7 +47,7 @@ enum Presence {
     /// It is there, or will be if everything sent up to now in the same group succeeds.
     case present
     case absent
-    /// Its Parse is on the way in an earlier group and may still fail.
+    /// Its Parse or Close is on the way in an earlier group and may still be skipped.
     case inDoubt
 }
 
@@ -87,8 +92,13 @@ struct Statements: ~Copyable {
 
     /// The statement made by this Parse body in this environment, with one more reference; `nil` when the
     /// table is full.
-    mutating func intern(_ body: RawSpan, environment: UInt64, _ pool: inout BytePool) -> UInt32? {
-        let hash = Hash128.sip(body, key: key, tweak: environment)
+    ///
+    /// - Parameter variant: tells apart what is not the same statement in spite of all that.
+    mutating func intern(
+        _ body: RawSpan, environment: UInt64, variant: UInt64, _ pool: inout BytePool
+    ) -> UInt32? {
+        let tweak = environment ^ (variant &* 0x9E37_79B9_7F4A_7C15)
+        let hash = Hash128.sip(body, key: key, tweak: tweak)
         let found = byHash.find(hash.low) { slot in
             statements.handle(at: Int(slot)).map { statements[$0].hash == hash } ?? false
         }
@@ -98,7 +108,8 @@ struct Statements: ~Copyable {
         }
         let statement = Statement(
             hash: hash, body: pool.intern(body), references: 1,
-            canEndTransaction: canEndTransaction(text: body), parseEnvironment: environment)
+            canEndTransaction: canEndTransaction(text: body), isBegin: isBegin(text: body),
+            parseEnvironment: environment)
         guard let handle = statements.insert(statement) else {
             pool.release(statement.body)
             return nil
@@ -215,6 +226,7 @@ struct Statements: ~Copyable {
         _ id: UInt32, on server: Handle<Server>, group: UInt32, _ list: inout IntrusiveList<ServerStatement>
     ) -> Presence {
         guard let entry = entry(server, id) else { return .absent }
+        if onServers[entry].isClosing { return onServers[entry].group == group ? .absent : .inDoubt }
         guard onServers[entry].isConfirmed || onServers[entry].group == group else { return .inDoubt }
         if list.last != entry {
             list.remove(entry, in: &onServers)
@@ -227,40 +239,72 @@ struct Statements: ~Copyable {
     /// the most recently used. Answers false when the table is full.
     mutating func add(
         _ id: UInt32, to server: Handle<Server>, group: UInt32, isConfirmed: Bool = false,
-        _ list: inout IntrusiveList<ServerStatement>
+        _ record: inout Server
     ) -> Bool {
-        guard entry(server, id) == nil else { return true }
-        let record = ServerStatement(server: server, statement: id, group: group, isConfirmed: isConfirmed)
-        guard let entry = onServers.insert(record) else { return false }
+        if let entry = entry(server, id) {
+            guard onServers[entry].isClosing else { return true }
+            record.closingStatements.remove(entry, in: &onServers)
+            record.statements.append(entry, in: &onServers)
+            onServers[entry].isClosing = false
+            onServers[entry].isConfirmed = isConfirmed
+            onServers[entry].group = group
+            return true
+        }
+        let added = ServerStatement(server: server, statement: id, group: group, isConfirmed: isConfirmed)
+        guard let entry = onServers.insert(added) else { return false }
         retain(id)
         byServer.insert(Statements.key(server.raw, UInt64(id)), entry.slot)
-        list.append(entry, in: &onServers)
+        record.statements.append(entry, in: &onServers)
         return true
     }
 
-    /// Notes that ParseComplete has arrived for the statement.
-    mutating func confirm(_ id: UInt32, on server: Handle<Server>) {
-        guard let entry = entry(server, id) else { return }
+    /// Notes that a Close of the statement has been sent.
+    mutating func close(_ id: UInt32, on server: Handle<Server>, group: UInt32, _ record: inout Server) {
+        guard let entry = entry(server, id), !onServers[entry].isClosing else { return }
+        record.statements.remove(entry, in: &onServers)
+        record.closingStatements.append(entry, in: &onServers)
+        onServers[entry].isClosing = true
+        onServers[entry].group = group
+    }
+
+    /// Notes that CloseComplete has arrived for the statement; it may have been prepared again meanwhile.
+    mutating func closed(
+        _ id: UInt32, on server: Handle<Server>, _ record: inout Server, _ pool: inout BytePool
+    ) {
+        guard let entry = entry(server, id), onServers[entry].isClosing else { return }
+        remove(id, from: server, &record, &pool)
+    }
+
+    /// Notes that ParseComplete has arrived for the statement as sent in this group.
+    mutating func confirm(_ id: UInt32, on server: Handle<Server>, group: UInt32) {
+        guard let entry = entry(server, id), onServers[entry].group == group, !onServers[entry].isClosing
+        else { return }
         onServers[entry].isConfirmed = true
     }
 
     /// Notes that the statement is gone from the server.
     mutating func remove(
-        _ id: UInt32, from server: Handle<Server>, _ list: inout IntrusiveList<ServerStatement>,
-        _ pool: inout BytePool
+        _ id: UInt32, from server: Handle<Server>, _ record: inout Server, _ pool: inout BytePool
     ) {
         guard let entry = entry(server, id) else { return }
         byServer.remove(Statements.key(server.raw, UInt64(id)), entry.slot)
-        list.remove(entry, in: &onServers)
+        if onServers[entry].isClosing {
+            record.closingStatements.remove(entry, in: &onServers)
+        } else {
+            record.statements.remove(entry, in: &onServers)
+        }
         onServers.remove(entry)
         release(id, &pool)
     }
 
     /// Notes that the server has lost all statements.
-    mutating func removeAll(
-        from server: Handle<Server>, _ list: inout IntrusiveList<ServerStatement>, _ pool: inout BytePool
-    ) {
-        while !list.first.isNone { remove(onServers[list.first].statement, from: server, &list, &pool) }
+    mutating func removeAll(from server: Handle<Server>, _ record: inout Server, _ pool: inout BytePool) {
+        while !record.statements.first.isNone {
+            remove(onServers[record.statements.first].statement, from: server, &record, &pool)
+        }
+        while !record.closingStatements.first.isNone {
+            remove(onServers[record.closingStatements.first].statement, from: server, &record, &pool)
+        }
     }
 
     /// The least recently used statement of a server, or 0.
@@ -308,6 +352,32 @@ struct Statements: ~Copyable {
         default: UInt8(ascii: "$")
         }
     }
+}
+
+/// Whether a query text begins a transaction and does nothing else: its first word is BEGIN or START, and no
+/// other statement follows.
+func isBegin(text: RawSpan) -> Bool {
+    let limit = 120
+    guard text.byteCount < limit else { return false }
+    var offset = 0
+    while offset < text.byteCount, unsafe text.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == 0x20 {
+        offset += 1
+    }
+    var word: UInt64 = 0
+    for index in 0..<5 where offset + index < text.byteCount {
+        let byte = unsafe text.unsafeLoad(fromByteOffset: offset + index, as: UInt8.self)
+        word = word << 8 | UInt64(byte | 0x20)
+    }
+    let begin: UInt64 = 0x62_65_67_69_6E
+    let start: UInt64 = 0x73_74_61_72_74
+    guard word == begin || word == start else { return false }
+    while offset < text.byteCount {
+        let byte = unsafe text.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        if byte == UInt8(ascii: ";") || byte >= 0x80 { return false }
+        if byte == 0 { return true }
+        offset += 1
+    }
+    return true
 }
 
 /// Whether a query text might begin with a word that ends a transaction: COMMIT, END, ROLLBACK, ABORT,

@@ -19,6 +19,9 @@ extension PoolCore {
     ) -> Verdict {
         switch type {
         case FrontendMessage.execute:
+            if servers[server].beginGroup != servers[server].syncGroup {
+                servers[server].unsettlingGroup = servers[server].syncGroup
+            }
             return owe(server, Reply(.execute, .forward))
         case FrontendMessage.parse:
             return virtualParse(client, server, bytes, offset, total)
@@ -64,20 +67,31 @@ extension PoolCore {
         }
         let body = bytes.extracting((nameEnd + 1)..<(offset + total))
         if servers[server].preludeReplies > 0, canEndTransaction(text: body) { return holdForPrelude(client) }
-        let environment = parameters.environment(servers[server].parameters)
         if isUnnamed {
-            let id = statements.intern(body, environment: environment, &self.bytes) ?? 0
+            let id = statements.intern(body, environment: 0, variant: 0, &self.bytes) ?? 0
             var reply = Reply(.parse, .forward)
             changeUnnamed(client, server, to: id, isOnServer: true, by: &reply)
             return owe(server, reply)
         }
         if isInDoubt(clients[client].namesGroup, on: server) { return holdForReplies(client) }
-        pools[clients[client].pool].counters.add(.clientParses, 1)
+        return parseNamed(client, server, body, bytes, nameEnd, offset, total)
+    }
+
+    /// A Parse of a named statement, which is not sent when the server has such a one.
+    private mutating func parseNamed(
+        _ client: Handle<Client>, _ server: Handle<Server>, _ body: RawSpan, _ bytes: RawSpan,
+        _ nameEnd: Int, _ offset: Int, _ total: Int
+    ) -> Verdict {
         let name = bytes.extracting((offset + 5)..<nameEnd)
         let hash = statements.nameHash(name)
         let known = statements.find(client, hash)
         if known != 0 { return parseAgain(client, server, known, name, bytes, nameEnd, offset, total) }
-        guard let id = statements.intern(body, environment: environment, &self.bytes) else {
+        // With settings on their way nobody can say what the text will mean: it is not shared then.
+        let isShared = !isUnsettled(server)
+        if !isShared, servers[server].unsettlingGroup != servers[server].syncGroup {
+            return holdForReplies(client)
+        }
+        guard let id = internStatement(body, client, server, isShared: isShared) else {
             failTooMany(client, limit: statements.statements.capacity)
             return .closed
         }
@@ -96,19 +110,22 @@ extension PoolCore {
             failTooMany(client, limit: statements.statements.capacity)
             return .closed
         }
+        pools[clients[client].pool].counters.add(.clientParses, 1)
         clients[client].namesGroup = servers[server].syncGroup
         forwardRun(client, offset)
         if presence == .present {
-            if !isFailed {
+            if !isFailed, !isInDoubt(servers[server].syncGroup &- 1, on: server) {
                 pools[clients[client].pool].counters.add(.receivedBytes, UInt64(total))
                 synthesise(server, reply)
                 return .replaced(count: total)
             }
-            // The transaction has failed, and PostgreSQL has to say so; but it must not find the name in use.
+            // The transaction has failed, or may have, and PostgreSQL has to say so; but it must not find the
+            // name in use.
             injectClose(id, server)
         }
         reply.fate = .forward
         reply.statement = id
+        reply.group = servers[server].syncGroup
         statements.retain(id)
         return rename(client, reply, id, bytes, offset + 5, nameEnd, offset, total)
     }
@@ -122,7 +139,9 @@ extension PoolCore {
         // What is on its way could be a DEALLOCATE ALL, after which PostgreSQL would accept this.
         guard !isInDoubt(servers[server].syncGroup &- 1, on: server) else { return holdForReplies(client) }
         forwardRun(client, offset)
-        guard prepare(known, on: server) else { return holdForReplies(client) }
+        guard let known = prepare(known, statements.nameHash(name), on: server) else {
+            return holdForReplies(client)
+        }
         var reply = Reply(.parse, .forward)
         reply.name = self.bytes.intern(name)
         return rename(client, reply, known, bytes, offset + 5, nameEnd, offset, total)
@@ -163,9 +182,13 @@ extension PoolCore {
         let isUnnamed = nameStart == nameEnd
         let group = isUnnamed ? clients[client].unnamedGroup : clients[client].namesGroup
         if isInDoubt(group, on: server) { return holdForReplies(client) }
-        if isUnnamed, clients[client].hasUnnamedOnServer { return owe(server, reply) }
+        if isUnnamed, clients[client].hasUnnamedOnServer {
+            noteUse(clients[client].unnamedStatement, plain, server)
+            return owe(server, reply)
+        }
         let hash = isUnnamed ? 0 : statements.nameHash(name)
-        let id = isUnnamed ? clients[client].unnamedStatement : statements.find(client, hash)
+        let named = isUnnamed ? nil : statements.name(client, hash)
+        let id = isUnnamed ? clients[client].unnamedStatement : named?.statement ?? 0
         if id != 0, servers[server].preludeReplies > 0, statements.statement(id).canEndTransaction {
             return holdForPrelude(client)
         }
@@ -173,15 +196,31 @@ extension PoolCore {
         if isUnnamed {
             // PostgreSQL itself says that there is none; it must not find another client's.
             if id == 0 { injectCloseUnnamed(server) } else { injectParse(id, isNamed: false, server) }
+            noteUse(id, plain, server)
             return owe(server, reply)
         }
         if id == 0 {
             reply.name = self.bytes.intern(name)
             return rename(client, reply, nil, bytes, nameStart, nameEnd, offset, total)
         }
-        guard prepare(id, on: server) else { return holdForReplies(client) }
-        reply.nameHash = hash
+        guard let id = prepare(id, hash, on: server) else { return holdForReplies(client) }
+        noteUse(id, plain, server)
+        let text = named?.name ?? 0
+        self.bytes.retain(text)
+        reply.name = text
         return rename(client, reply, id, bytes, nameStart, nameEnd, offset, total)
+    }
+
+    /// Notes that a statement is about to run, unless it is only described.
+    @inline(__always)
+    private mutating func noteUse(_ id: UInt32, _ reply: Reply, _ server: Handle<Server>) {
+        guard reply.kind == .bind else { return }
+        let group = servers[server].syncGroup
+        if id != 0, statements.statement(id).isBegin {
+            servers[server].beginGroup = group
+        } else {
+            servers[server].unsettlingGroup = group
+        }
     }
 
     // MARK: Close

@@ -94,6 +94,28 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// PostgreSQL eats such a message together with the COPY; nobody can say what is answered then.
+    @Test(arguments: ["simple", "extended"])
+    func anotherMessageInTheMiddleOfACopyIsAnError(kind: String) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        if kind == "simple" {
+            rig.receive(client, Send.query("copy t from stdin"))
+            rig.receive(server, Send.copyIn)
+        } else {
+            rig.receive(
+                client, Send.parse("", "copy t from stdin") + Send.bind("") + Send.execute + Send.message("H")
+            )
+            rig.receive(server, Send.parseComplete + Send.bindComplete + Send.copyIn)
+        }
+        _ = rig.raw(client)
+        rig.receive(client, Send.parse("bad", "select 1"))
+        #expect(rig.error(client).hasPrefix("08P01 unexpected message of type"))
+        #expect(!rig.isOpen(client))
+        #expect(!rig.isOpen(server))
+        rig.expectEmptiness()
+    }
+
     @Test func functionCallsAndPipelinesOfSyncs() {
         let rig = Rig()
         let (client, server) = rig.session()

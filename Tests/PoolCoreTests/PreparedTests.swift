@@ -175,11 +175,181 @@ import Testing
         let rig = Rig()
         let (client, server) = prepared(rig)
         rig.receive(client, Send.query("DISCARD ALL") + Send.parse("n", "select 7") + Send.sync)
-        rig.receive(server, Send.complete("DISCARD ALL") + Send.ready() + Send.parseComplete + Send.ready())
+        rig.receive(server, Send.complete("DISCARD ALL") + Send.ready())
+        rig.receive(server, Send.parseComplete + Send.ready())
         #expect(rig.types(client) == "CZ1Z")
         _ = rig.raw(server)
         rig.receive(client, Send.bind("n") + Send.sync)
         #expect(rig.types(server) == "BS")
+    }
+
+    /// With one server and two clients of different settings, what one has prepared is not the other's: a
+    /// date written in its text means another day.
+    @Test func statementsAreNotSharedBetweenDifferentSettings() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let other = rig.client("alice", [("datestyle", "ISO, DMY")])
+        _ = rig.raw(other)
+        rig.receive(client, Send.parse("a", "select '03/02/2024'::date::text") + Send.sync)
+        let first = rig.messages(server)[0]
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.receive(other, Send.parse("a", "select '03/02/2024'::date::text") + Send.sync)
+        let messages = rig.messages(server)
+        #expect(String(messages.map(\.type)) == "QPS")
+        #expect(messages[1].text != first.text)
+        rig.receive(server, Send.prelude(("DateStyle", "ISO, DMY")) + Send.parseComplete + Send.ready())
+        // The first client's again, on a server that has it: only its settings are restored.
+        rig.receive(client, Send.bind("a") + Send.sync)
+        #expect(rig.types(server) == "QBS")
+        rig.receive(server, Send.prelude(("DateStyle", "ISO, MDY")) + Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// What is prepared behind something that may have changed settings is its client's alone.
+    @Test func aStatementPreparedBehindASettingOnItsWayIsNotShared() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(
+            client,
+            Send.parse("", "set datestyle to dmy") + Send.bind("") + Send.execute
+                + Send.parse("d", "select 1")
+                + Send.sync)
+        // `select 1` is on the server, but as what it means under other settings.
+        #expect(rig.types(server) == "PBEPS")
+        rig.receive(
+            server,
+            Send.parseComplete + Send.bindComplete + Send.complete("SET") + Send.parseComplete
+                + Send.parameter("DateStyle", "ISO, DMY") + Send.ready())
+        // A transaction's begin changes nothing, so what follows it is shared.
+        rig.receive(client, Send.query("set datestyle to mdy"))
+        rig.receive(server, Send.complete("SET") + Send.parameter("DateStyle", "ISO, MDY") + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(
+            client,
+            Send.parse("", "BEGIN") + Send.bind("") + Send.execute + Send.parse("e", "select 1") + Send.sync)
+        #expect(rig.types(server) == "PBES")
+        rig.receive(
+            server,
+            Send.parseComplete + Send.bindComplete + Send.complete("BEGIN") + Send.ready("T"))
+        rig.hangUp(client)
+        rig.expectEmptiness()
+    }
+
+    /// A client that changed its settings after Parse has its statement parsed under those of then.
+    @Test func aStatementIsPreparedAgainUnderTheSettingsOfItsParse() {
+        let rig = Rig("max_prepared_statements = 1")
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.query("set datestyle to dmy"))
+        rig.receive(server, Send.complete("SET") + Send.parameter("DateStyle", "ISO, DMY") + Send.ready())
+        rig.receive(client, Send.parse("b", "select 2") + Send.sync)
+        rig.receive(server, Send.closeComplete + Send.parseComplete + Send.ready())
+        _ = rig.raw(server)
+        _ = rig.raw(client)
+        rig.receive(client, Send.bind("a") + Send.execute + Send.sync)
+        let messages = rig.messages(server)
+        #expect(String(messages.map(\.type)) == "PBECCCPPBECCBES")
+        #expect(messages[0].text.contains("set_config('DateStyle','ISO, MDY',false)"))
+        #expect(messages[7].text.contains("set_config('DateStyle','ISO, DMY',false)"))
+        let settings =
+            Send.parseComplete + Send.bindComplete + Send.message("D", [0, 0]) + Send.complete("SELECT 1")
+            + Send.closeComplete + Send.closeComplete
+        rig.receive(
+            server,
+            settings + Send.closeComplete + Send.parseComplete + settings + Send.bindComplete
+                + Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "2CZ")
+        rig.expectEmptiness()
+    }
+
+    /// PostgreSQL refuses to run what was prepared before a table changed; a new client has a right to
+    /// see the table as it is.
+    @Test(arguments: ["tag", "error"])
+    func whoPreparesAfterATableHasChangedGetsAStatementOfItsOwn(notice: String) {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        let other = rig.client()
+        _ = rig.raw(other)
+        if notice == "tag" {
+            rig.run(client, server, "begin", "T")
+            rig.receive(client, Send.query("alter table t add b int"))
+            rig.receive(server, Send.complete("ALTER TABLE") + Send.ready("T"))
+            rig.run(client, server, "commit")
+        } else {
+            rig.receive(client, Send.bind("a") + Send.sync)
+            rig.receive(
+                server, Send.error("0A000", "cached plan must not change result type") + Send.ready())
+            #expect(rig.error(client) == "0A000 cached plan must not change result type")
+        }
+        _ = rig.raw(server)
+        rig.receive(other, Send.parse("a", "select 1") + Send.sync)
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// A Close of ours in a group that fails is skipped, and the statement still there.
+    @Test func aStatementWhoseCloseMayBeSkippedIsInDoubt() {
+        let rig = Rig("max_prepared_statements = 1")
+        let (client, server) = prepared(rig)
+        rig.receive(
+            client,
+            Send.bind("nosuch") + Send.parse("y", "select 'y'") + Send.sync + Send.bind("a") + Send.sync)
+        #expect(rig.types(server) == "BCPS")
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        // It is there, so nothing has to be prepared.
+        #expect(rig.types(server) == "BS")
+        rig.receive(server, Send.bindComplete + Send.ready())
+        #expect(rig.types(client) == "EZ2Z")
+        rig.expectEmptiness()
+    }
+
+    /// The one that comes back when a group is skipped is destroyed by the query behind it all the same.
+    @Test func aQueryDestroysAnUnnamedStatementThatASkippedMessageGivesBack() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.receive(client, Send.bind("nosuch") + Send.close("") + Send.sync + Send.query("select 2"))
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        rig.receive(server, Send.complete("SELECT 1") + Send.ready())
+        _ = rig.raw(server)
+        rig.receive(client, Send.describe("") + Send.sync)
+        #expect(rig.types(server) == "CDS")
+        rig.receive(server, Send.closeComplete + Send.error("26000", "unnamed") + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// The name is the client's even if it has been closed by the time the error comes.
+    @Test func anErrorNamesAStatementThatWasClosedBehindIt() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.bind("a") + Send.close("a") + Send.sync)
+        let name = rig.messages(server)[0].text.split(separator: "\0").first.map(String.init) ?? ""
+        #expect(name.hasPrefix("pgsluice_"))
+        rig.receive(server, Send.error("08P01", "statement \"\(name)\" requires 1") + Send.ready())
+        #expect(rig.error(client) == "08P01 statement \"a\" requires 1")
+        rig.expectEmptiness()
+    }
+
+    /// A group that has not been answered may leave the transaction failed, in which PostgreSQL must answer.
+    @Test func aParseBehindAGroupThatMayFailIsAskedOfPostgres() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        begin(rig, client, server)
+        rig.receive(client, Send.parse("x", "selec") + Send.sync + Send.describe("") + Send.sync)
+        _ = rig.raw(server)
+        rig.receive(server, Send.error("42601", "syntax error") + Send.ready("E"))
+        rig.receive(server, Send.closeComplete + Send.error("26000", "unnamed") + Send.ready("E"))
+        rig.receive(client, Send.query("rollback") + Send.parse("b", "select 1") + Send.sync)
+        #expect(rig.types(server).hasSuffix("Q"))
+        rig.receive(server, Send.complete("ROLLBACK") + Send.ready())
+        #expect(rig.types(server) == "S")
+        rig.receive(server, Send.ready())
+        rig.expectEmptiness()
     }
 
     @Test func anUnnamedStatementFollowsItsClientOverASync() {
@@ -401,10 +571,10 @@ import Testing
         rig.receive(client, Send.bind("a") + Send.execute + Send.flush)
         let complete = Send.complete("SELECT 12345")
         rig.receive(server, Send.bindComplete + complete.prefix(9))
-        rig.receive(client, Send.parse("b", "select 1"))
+        rig.receive(client, Send.close("a"))
         rig.receive(server, Array(complete.dropFirst(9)))
         let messages = rig.messages(client)
-        #expect(String(messages.map(\.type)) == "2C1")
+        #expect(String(messages.map(\.type)) == "2C3")
         #expect(messages[1].text == "SELECT 12345\0")
     }
 

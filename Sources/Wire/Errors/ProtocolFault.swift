@@ -2,6 +2,8 @@
 public enum ProtocolFault: Error, Equatable, Sendable {
     /// A message of a type that clients do not send.
     case unknownMessage(type: UInt8)
+    /// A message other than COPY data while PostgreSQL reads COPY data.
+    case unexpectedInCopy(type: UInt8)
     /// A length that no message can have; carries the header in hexadecimal.
     case invalidHeader(hexadecimal: String)
     /// A message longer than `max_packet_size`.
@@ -19,6 +21,11 @@ public enum ProtocolFault: Error, Equatable, Sendable {
         switch self {
         case .unknownMessage(let type):
             ErrorReport(.protocolViolation, "unknown pkt (type \(typeName(type)))")
+        case .unexpectedInCopy(let type):
+            ErrorReport(
+                .protocolViolation,
+                "unexpected message of type \(typeName(type)) during COPY from stdin;"
+                    + " send CopyDone or CopyFail first")
         case .invalidHeader(let hexadecimal):
             ErrorReport(.protocolViolation, "bad packet header: '\(hexadecimal)'")
         case .messageTooLarge(let byteCount, let limit):
