@@ -18,7 +18,14 @@ OTHERS = [
     for combination in itertools.product(("io_uring", "epoll"), (1, 4), ("session", "transaction"))
     if combination not in MAIN
 ]
+# Each of the first six is given one of the others; what is in no list runs in the main ways only.
 MODULES = ["test_psycopg", "test_psycopg2", "test_asyncpg", "test_sqlalchemy", "test_django", "test_pgbench"]
+MARKS = {
+    "session_mode": "about what only a session of one's own has",
+    "transaction_mode": "about what happens when servers are shared between transactions",
+    "one_way": "about something that hardly depends on the way; the usual run has it once",
+    "pooler_only": "about what PostgreSQL itself has not",
+}
 
 
 def pytest_addoption(parser):
@@ -30,34 +37,48 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "session_mode: about what only a session of one's own has")
-    config.addinivalue_line("markers", "console: about the pooler's console, which PostgreSQL has not")
+    for mark, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {meaning}")
 
 
-def combinations(config, module, session_mode, console):
-    """The ways a module's tests are run."""
+def combinations(config, module, marks):
+    """The ways a module's tests with these marks are run."""
     if config.getoption("direct"):
-        return [] if console else [("direct", 0, "session")]
+        return [] if marks & {"pooler_only", "transaction_mode"} else [("direct", 0, "session")]
     chosen = (config.getoption("backend"), config.getoption("workers"), config.getoption("mode"))
-    turn = MODULES.index(module)
+    turn = MODULES.index(module) if module in MODULES else None
     if config.getoption("everything") or any(chosen):
         ways = MAIN + OTHERS
-    elif session_mode:
-        ways = [(("io_uring", "epoll")[turn % 2], 4, "session")]
+    elif "one_way" in marks:
+        ways = MAIN[:1]
+    elif "session_mode" in marks:
+        ways = [(("io_uring", "epoll")[(turn or 0) % 2], 4, "session")]
     else:
-        ways = MAIN + [way for index, way in enumerate(OTHERS) if index % len(MODULES) == turn]
-    if session_mode:
+        ways = MAIN + [way for index, way in enumerate(OTHERS) if index == turn]
+    if "session_mode" in marks:
         ways = [way for way in ways if way[2] == "session"]
+    if "transaction_mode" in marks:
+        ways = [way for way in ways if way[2] == "transaction"]
     return [way for way in ways if all(want in (None, have) for want, have in zip(chosen, way))]
 
 
 def pytest_generate_tests(metafunc):
-    if "pooler" in metafunc.fixturenames:
-        marked = [metafunc.definition.get_closest_marker(name) is not None for name in ("session_mode", "console")]
-        ways = combinations(metafunc.config, metafunc.module.__name__, *marked)
+    """`pooler` is a program shared by tests that run in the same way; `way` is for tests that start their own."""
+    for fixture in {"pooler", "way"} & set(metafunc.fixturenames):
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        ways = combinations(metafunc.config, metafunc.module.__name__, marks)
         metafunc.parametrize(
-            "pooler", ways, indirect=True, scope="session",
+            fixture, ways, indirect=fixture == "pooler", scope="session" if fixture == "pooler" else "function",
             ids=["-".join(str(part) for part in way) for way in ways])
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without the pooler, tests about the pooler are left out."""
+    if config.getoption("direct"):
+        left_out = [item for item in items if any(
+            item.get_closest_marker(mark) for mark in ("pooler_only", "transaction_mode"))]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

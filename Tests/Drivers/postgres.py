@@ -68,11 +68,11 @@ free_port.given = set()
 class Server:
     """A program that runs as the unprivileged account until it is stopped."""
 
-    def __init__(self, command, log):
+    def __init__(self, command, log, environment=None):
         self.log_path = log
-        options = {}
+        options = {} if environment is None else {"env": environment}
         if account():
-            options = {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []}
+            options |= {"user": account().pw_uid, "group": account().pw_gid, "extra_groups": []}
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
@@ -115,7 +115,10 @@ class Server:
 
 
 class Postgres:
-    """A private cluster with the role `app` and the database `app`, trusted on the loopback interface."""
+    """A private cluster with the role `app` and the database `app`, trusted on the loopback interface.
+
+    Only roles made by `role()` need a password.
+    """
 
     def __init__(self):
         folder = make_folder()
@@ -129,23 +132,82 @@ class Postgres:
             check=True, stdout=subprocess.DEVNULL, cwd="/", **options)
         settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder,
-            "fsync": "off", "synchronous_commit": "off", "max_connections": 400,
+            "fsync": "off", "synchronous_commit": "off", "max_connections": 400, "max_prepared_transactions": 20,
+            "deadlock_timeout": "100ms",
         }
+        write(folder / "data/pg_hba.conf", "".join(f"host all {who} 127.0.0.1/32 {how}\n" for who, how in [
+            ("+by_md5", "md5"), ("+by_scram", "scram-sha-256"), ("all", "trust")]))
         command = [f"{tools}/postgres", "-D", f"{folder}/data"]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         self.server = Server(command, folder / "log")
         self.server.wait_for_port(self.port)
         deadline = time.monotonic() + PATIENCE
-        create = ["psql", "-X", "-h", "127.0.0.1", "-p", str(self.port), "-U", "app", "-d", "postgres", "-c",
-                  "create database app"]
-        while subprocess.run(create, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).returncode != 0:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL is not usable: {self.server.log}")
-            time.sleep(0.1)
+        while True:
+            try:
+                self.run("create database app", "create role by_md5", "create role by_scram")
+                return
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def role(self, name, password, method):
+        """Makes a role that must log in with its password, by `md5` or by `scram`."""
+        self.run(f"set password_encryption = '{'md5' if method == 'md5' else 'scram-sha-256'}';"
+                 f"create role {name} login password '{password}' in role by_{method}")
+
+    def run(self, *commands, database="postgres"):
+        """Runs commands of SQL past the pooler and returns what they print."""
+        command = ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(self.port),
+                   "-U", "app", "-d", database]
+        for text in commands:
+            command += ["-c", text]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if result.returncode != 0:
+            raise RuntimeError(f"{result.stderr} {self.server.log[-2000:]}")
+        return result.stdout.strip()
 
     def stop(self):
         self.server.stop(signal.SIGINT)
+
+
+class Program:
+    """A running pgsluice, with a configuration that is given as text or in the environment."""
+
+    def __init__(self, port, text=None, users="", environment=None):
+        """The text names the folder of its files as `{folder}`, the user list there being userlist.txt."""
+        folder = make_folder()
+        source = pathlib.Path(os.environ.get("PGSLUICE_BINARY", ROOT / ".build/release/pgsluice"))
+        if not source.exists():
+            raise RuntimeError(f"{source} does not exist; run swift build -c release --product pgsluice")
+        binary = folder / "pgsluice"
+        shutil.copy(source, binary)
+        binary.chmod(0o755)
+        write(folder / "userlist.txt", users)
+        command = [binary]
+        if text is not None:
+            write(folder / "pgsluice.ini", text.replace("{folder}", str(folder)))
+            command.append(folder / "pgsluice.ini")
+        self.port = port
+        self.server = Server(command, folder / "log", environment)
+        self.server.wait_for_port(port)
+
+    @property
+    def log(self):
+        return self.server.log
+
+    @property
+    def process(self):
+        return self.server.process.pid
+
+    def stop(self):
+        """Stops the program and says what is wrong with how it ended."""
+        log = self.server.log
+        status = self.server.stop(signal.SIGQUIT)
+        assert status == 0, f"exit status {status}: {log[-4000:]}"
+        bad = re.search(r"Fatal error|Illegal instruction|firewall|nobody asked for", log)
+        assert bad is None, f"the log speaks of {bad.group()}: {log[-4000:]}"
 
 
 class Pooler:
@@ -156,39 +218,30 @@ class Pooler:
     password = "secret"
     host = "127.0.0.1"
 
-    def __init__(self, postgres, backend, workers, mode):
+    def __init__(self, postgres, backend, workers, mode, **others):
+        """Settings in `others` replace or join those that the tests usually have."""
         self.backend, self.workers, self.mode = backend, workers, mode
         self.postgres = postgres
         if backend == "direct":
-            self.port, self.server = postgres.port, None
+            self.port, self.program = postgres.port, None
             return
-        folder = make_folder()
-        source = pathlib.Path(os.environ.get("PGSLUICE_BINARY", ROOT / ".build/release/pgsluice"))
-        if not source.exists():
-            raise RuntimeError(f"{source} does not exist; run swift build -c release --product pgsluice")
-        binary = folder / "pgsluice"
-        shutil.copy(source, binary)
-        binary.chmod(0o755)
         self.port = free_port()
         # A session keeps its server, so each worker needs enough for all clients of a test: the kernel may give
         # them all to one worker, and a worker has its share of the limit only.
         size = 40 * workers if mode == "session" else 8
         settings = {
             "listen_addr": self.host, "listen_port": self.port, "unix_socket_dir": "",
-            "auth_type": "scram-sha-256", "auth_file": folder / "userlist.txt", "admin_users": "app",
+            "auth_type": "scram-sha-256", "auth_file": "{folder}/userlist.txt", "admin_users": "app",
             "pool_mode": mode, "max_client_conn": 500, "default_pool_size": size,
             "max_prepared_statements": 50, "server_login_retry": 1, "query_wait_timeout": 30,
-            "workers": workers, "io_backend": backend,
+            "workers": workers, "io_backend": backend, **others,
         }
         lines = ["[databases]", f"* = host=127.0.0.1 port={postgres.port}", "", "[pgbouncer]"]
         lines += [f"{name} = {value}" for name, value in settings.items()]
-        write(folder / "userlist.txt", f'"{self.user}" "{self.password}"\n')
-        write(folder / "pgsluice.ini", "\n".join(lines) + "\n")
-        self.server = Server([binary, folder / "pgsluice.ini"], folder / "log")
-        self.server.wait_for_port(self.port)
+        self.program = Program(self.port, "\n".join(lines) + "\n", f'"{self.user}" "{self.password}"\n')
 
     def __str__(self):
-        if self.server is None:
+        if self.program is None:
             return "direct"
         return f"{self.backend}-{self.workers}-{self.mode}"
 
@@ -206,12 +259,12 @@ class Pooler:
         return (f"host={self.host} port={self.port} dbname={self.database} user={self.user} "
                 f"password={self.password} sslmode=disable connect_timeout=20")
 
+    @property
+    def environment(self):
+        """What libpq's own tools need to know in their environment."""
+        return {"PATH": "/usr/bin:/bin", "PGHOST": self.host, "PGPORT": str(self.port), "PGUSER": self.user,
+                "PGPASSWORD": self.password, "PGSSLMODE": "disable", "PGCONNECT_TIMEOUT": "20"}
+
     def stop(self):
-        """Stops the program and says what is wrong with how it ended."""
-        if self.server is None:
-            return
-        log = self.server.log
-        status = self.server.stop(signal.SIGQUIT)
-        assert status == 0, f"exit status {status}: {log[-4000:]}"
-        bad = re.search(r"Fatal error|Illegal instruction|firewall|nobody asked for", log)
-        assert bad is None, f"the log speaks of {bad.group()}: {log[-4000:]}"
+        if self.program is not None:
+            self.program.stop()

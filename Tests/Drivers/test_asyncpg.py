@@ -3,6 +3,8 @@
 import asyncio
 import datetime
 import decimal
+import io
+import json
 import uuid
 
 import asyncpg
@@ -52,6 +54,89 @@ def test_explicit_prepared_statements(pooler):
     run(pooler, body)
 
 
+def test_a_changed_table_is_mended_by_the_driver(pooler, table):
+    """Outside of transactions the driver prepares anew what the server no longer accepts."""
+    async def body(connection):
+        await connection.execute(f"create table {table}(a int); insert into {table} values (1)")
+        for number in range(4):
+            for _ in range(3):
+                row = await connection.fetchrow(f"select * from {table} where a = $1", 1)
+                assert len(row) == number + 1
+            await connection.execute(f"alter table {table} add column b{number} text")
+        await connection.execute(f"drop table {table}")
+
+    run(pooler, body)
+
+
+def test_who_comes_after_a_change_of_a_table_sees_it_as_it_is(pooler, table):
+    async def body(connection):
+        await connection.execute(f"create table {table}(a int); insert into {table} values (1)")
+        for number in range(3):
+            for _ in range(8):
+                newcomer = await asyncpg.connect(pooler.url, timeout=20)
+                for _ in range(2):
+                    assert len(await newcomer.fetchrow(f"select * from {table} where a = $1", 1)) == number + 1
+                await newcomer.close()
+            await connection.execute(f"alter table {table} add column b{number} text")
+        await connection.execute(f"drop table {table}")
+
+    run(pooler, body)
+
+
+def test_statements_that_were_deallocated_are_prepared_anew(pooler):
+    """What a client deallocates is gone for itself only, and its other statements can be made again."""
+    async def body(connection):
+        other = await asyncpg.connect(pooler.url, timeout=20)
+        for turn in range(6):
+            assert await connection.fetchval("select $1::int + 1", turn) == turn + 1
+            assert await other.fetchval("select $1::int + 1", turn) == turn + 1
+            await connection.reload_schema_state()
+            await connection.execute("discard all" if turn % 2 else "deallocate all")
+            connection._drop_global_statement_cache()
+            assert await other.fetchval("select $1::int + 1", turn) == turn + 1
+        await other.close()
+
+    run(pooler, body)
+
+
+def test_without_a_cache_each_statement_is_prepared_once(pooler):
+    async def body(connection):
+        for turn in range(40):
+            assert await connection.fetchval("select $1::int + 1", turn) == turn + 1
+
+    run(pooler, body, statement_cache_size=0)
+
+
+def test_the_same_statements_from_many_clients(pooler):
+    async def whole():
+        async def work(number):
+            connection = await asyncpg.connect(pooler.url, timeout=30, statement_cache_size=5)
+            for turn in range(20):
+                kind = (number + turn) % 9
+                assert await connection.fetchval(f"select $1::int * 10 + {kind}", turn) == turn * 10 + kind
+            await connection.close()
+
+        await asyncio.gather(*(work(number) for number in range(30)))
+
+    asyncio.run(asyncio.wait_for(whole(), 120))
+
+
+def test_a_statement_may_not_change_while_it_is_prepared(pooler):
+    """Parameters that change what a text means keep its statements apart."""
+    async def whole():
+        async def work(number):
+            style, day = [("ISO, MDY", 2), ("ISO, DMY", 3)][number % 2]
+            connection = await asyncpg.connect(pooler.url, timeout=30, server_settings={"datestyle": style})
+            for _ in range(20):
+                assert await connection.fetchval("select '03/02/2024'::date") == datetime.date(
+                    2024, 5 - day, day)
+            await connection.close()
+
+        await asyncio.gather(*(work(number) for number in range(16)))
+
+    asyncio.run(asyncio.wait_for(whole(), 120))
+
+
 def test_transactions(pooler, table):
     async def body(connection):
         await connection.execute(f"create table {table}(a int primary key)")
@@ -78,6 +163,43 @@ def test_errors_leave_the_connection_usable(pooler):
             with pytest.raises(asyncpg.UndefinedTableError):
                 await connection.fetch("select * from nowhere where a = $1", 1)
             assert await connection.fetchval("select $1::int", 5) == 5
+        with pytest.raises(asyncpg.RaiseError) as caught:
+            await connection.execute(
+                "do $$ begin raise exception 'the message' using detail = 'the detail', hint = 'the hint'; end $$")
+        assert (caught.value.sqlstate, caught.value.detail, caught.value.hint) == ("P0001", "the detail", "the hint")
+
+    run(pooler, body)
+
+
+def test_notices_and_ends_are_heard(pooler):
+    async def body(connection):
+        heard = []
+        connection.add_log_listener(lambda _, message: heard.append(message.message))
+        for number in range(5):
+            await connection.execute(f"do $$ begin raise notice 'notice {number}'; end $$")
+            await connection.fetchval("select $1::int", number)
+        # The driver calls listeners a moment later.
+        await asyncio.sleep(0)
+        assert heard == [f"notice {number}" for number in range(5)]
+
+    run(pooler, body)
+
+
+def test_serializable_transactions_that_collide(pooler, table):
+    async def body(connection):
+        other = await asyncpg.connect(pooler.url, timeout=20)
+        await connection.execute(f"create table {table}(a int); insert into {table} values (1)")
+        first, second = (each.transaction(isolation="serializable") for each in (connection, other))
+        await first.start()
+        await second.start()
+        for each in (connection, other):
+            assert await each.fetchval(f"select sum(a) from {table}") == 1
+            await each.execute(f"insert into {table} values (0)")
+        await first.commit()
+        with pytest.raises(asyncpg.SerializationError):
+            await second.commit()
+        await other.close()
+        await connection.execute(f"drop table {table}")
 
     run(pooler, body)
 
@@ -105,6 +227,38 @@ def test_many_rows_and_copy(pooler, table):
     run(pooler, body)
 
 
+def test_copy_in_binary_and_from_files(pooler, table, tmp_path):
+    async def body(connection):
+        await connection.execute(f"create table {table}(a int, b text, c bytea)")
+        rows = [(number, f"row {number}" if number % 3 else None, b"\xff" * (number % 7)) for number in range(4000)]
+        await connection.copy_records_to_table(table, records=rows, columns=["a", "b", "c"])
+        whole = tmp_path / "whole"
+        assert await connection.copy_from_table(table, output=whole, format="binary") == "COPY 4000"
+        await connection.execute(f"truncate {table}")
+        assert await connection.copy_to_table(table, source=whole, format="binary") == "COPY 4000"
+        found = await connection.fetch(f"select * from {table} order by a")
+        assert [tuple(row) for row in found] == rows
+        with pytest.raises(asyncpg.BadCopyFileFormatError):
+            await connection.copy_to_table(table, source=io.BytesIO(b"not binary at all"), format="binary")
+        assert await connection.fetchval(f"select count(*) from {table}") == 4000
+        await connection.execute(f"drop table {table}")
+
+    run(pooler, body)
+
+
+def test_copy_that_is_broken_off(pooler):
+    async def body(connection):
+        for _ in range(3):
+            async def refuse(data):
+                raise ZeroDivisionError
+
+            with pytest.raises(ZeroDivisionError):
+                await connection.copy_from_query("select generate_series(1, 100000000)", output=refuse)
+            assert await connection.fetchval("select 'after'") == "after"
+
+    run(pooler, body)
+
+
 def test_cursors_in_a_transaction(pooler):
     async def body(connection):
         async with connection.transaction():
@@ -121,12 +275,77 @@ def test_cursors_in_a_transaction(pooler):
 
 def test_a_timeout_cancels(pooler):
     async def body(connection):
+        # Prepared beforehand, so that the time cannot run out between two messages, when the cancel request would
+        # find nothing to do and with several workers might hit what comes next.
+        statement = await connection.prepare("select pg_sleep(30)")
         for _ in range(3):
             with pytest.raises(asyncio.TimeoutError):
-                await connection.fetch("select pg_sleep(30)", timeout=0.3)
+                await statement.fetch(timeout=0.5)
             assert await connection.fetchval("select 1") == 1
 
     run(pooler, body)
+
+
+def test_a_cancelled_task_cancels_its_query(pooler):
+    async def body(connection):
+        statement = await connection.prepare("select pg_sleep(30)")
+        for _ in range(3):
+            task = asyncio.create_task(statement.fetch())
+            await asyncio.sleep(0.5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await connection.fetchval("select 1") == 1
+
+    run(pooler, body)
+
+
+def test_a_client_that_vanishes_in_a_transaction_leaves_nothing_behind(pooler, table):
+    async def body(connection):
+        await connection.execute(f"create table {table}(a int primary key)")
+        for _ in range(12):
+            vanishing = await asyncpg.connect(pooler.url, timeout=20)
+            await vanishing.execute(f"begin; insert into {table} values (1)")
+            vanishing.terminate()
+        await connection.execute(f"insert into {table} values (1)")
+        assert await connection.fetchval(f"select count(*) from {table}") == 1
+        await connection.execute(f"drop table {table}")
+
+    run(pooler, body)
+
+
+def test_the_driver_looks_up_types_in_any_state(pooler, table):
+    """Looking up a type of a user's own takes the driver several statements of its own, prepared and in binary."""
+    async def body(connection):
+        await connection.execute(
+            f"create type {table} as enum ('a'); create domain {table}_domain as int check (value > 0);"
+            f"create type {table}_range as range (subtype = int); create type {table}_row as (e {table}, n int[])")
+        async with connection.transaction():
+            assert await connection.fetchval(f"select '[1,5)'::{table}_range") == asyncpg.Range(1, 5)
+        assert await connection.fetchval(f"select 5::{table}_domain") == 5
+        assert tuple(await connection.fetchval(f"select row('a', '{{1,2}}')::{table}_row")) == ("a", [1, 2])
+        await connection.set_type_codec(
+            "json", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+        assert await connection.fetchval("select $1::json", {"a": [1, None]}) == {"a": [1, None]}
+        await connection.execute(
+            f"drop type {table}_row; drop type {table}_range; drop domain {table}_domain; drop type {table}")
+
+    run(pooler, body)
+
+
+def test_the_drivers_reset_keeps_what_the_client_started_with(pooler):
+    """The driver's pool sends this whenever a connection comes back to it."""
+    async def body(connection):
+        other = await asyncpg.connect(pooler.url, timeout=20, server_settings={"application_name": "other"})
+        for _ in range(3):
+            await connection.execute("set timezone = 'Europe/Paris'")
+            assert await other.fetchval("show application_name") == "other"
+            await connection.reset()
+            assert await connection.fetchval("show timezone") == "Asia/Tokyo"
+            assert await connection.fetchval("show application_name") == "mine"
+        await other.close()
+
+    run(pooler, body, server_settings={"application_name": "mine", "timezone": "Asia/Tokyo"})
 
 
 def test_parameters(pooler):

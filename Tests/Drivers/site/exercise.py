@@ -10,8 +10,11 @@ django.setup()
 
 from bank.models import Account, Transfer  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
-from django.db import DataError, IntegrityError, close_old_connections, connection, transaction  # noqa: E402
-from django.db.models import Avg, Count, Sum  # noqa: E402
+from django.core.cache import cache  # noqa: E402
+from django.db import (  # noqa: E402
+    DatabaseError, DataError, IntegrityError, OperationalError, close_old_connections, connection, transaction)
+from django.db.models import Avg, Count, F, Sum, Window  # noqa: E402
+from django.db.models.functions import RowNumber  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -102,7 +105,109 @@ def shell():
     assert Account.objects.count() == 6
 
 
+def in_a_thread(work):
+    """Runs work on a connection of its own and returns what it returned."""
+    results = []
+
+    def whole():
+        try:
+            results.append(work())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=whole)
+    thread.start()
+    thread.join()
+    assert results, "the thread has failed"
+    return results[0]
+
+
+def locks(ids):
+    def skipped():
+        with transaction.atomic():
+            return [row.id for row in Account.objects.select_for_update(skip_locked=True).filter(id__in=ids)]
+
+    def refused():
+        try:
+            with transaction.atomic():
+                Account.objects.select_for_update(nowait=True).get(id=ids[0])
+        except OperationalError:
+            return True
+        return False
+
+    with transaction.atomic():
+        mine = [row.id for row in Account.objects.select_for_update().filter(id__in=ids[:3])]
+        assert sorted(in_a_thread(skipped)) == sorted(ids[3:]), mine
+        assert in_a_thread(refused)
+    assert sorted(in_a_thread(skipped)) == sorted(ids)
+    assert not in_a_thread(refused)
+
+
+def transactions():
+    done = []
+    with transaction.atomic():
+        transaction.on_commit(lambda: done.append("committed"))
+        first = transaction.savepoint()
+        Account.objects.create(owner="saved")
+        transaction.savepoint_commit(first)
+        second = transaction.savepoint()
+        Account.objects.create(owner="unsaved")
+        transaction.savepoint_rollback(second)
+        assert not done
+    assert done == ["committed"]
+    assert [row.owner for row in Account.objects.filter(owner__endswith="saved")] == ["saved"]
+    try:
+        with transaction.atomic():
+            transaction.on_commit(lambda: done.append("never"))
+            with connection.cursor() as cursor:
+                cursor.execute("select 1 / 0")
+    except DatabaseError:
+        pass
+    assert done == ["committed"]
+    transaction.set_autocommit(False)
+    Account.objects.filter(owner="saved").delete()
+    transaction.rollback()
+    Account.objects.filter(owner="saved").delete()
+    transaction.commit()
+    transaction.set_autocommit(True)
+    assert not Account.objects.filter(owner="saved").exists()
+
+
+def queries():
+    rows = Account.objects.annotate(place=Window(RowNumber(), order_by=F("balance").desc())).order_by("place")
+    assert [row.place for row in rows] == list(range(1, 7))
+    assert "Seq Scan" in Account.objects.all().explain() or "Index" in Account.objects.all().explain()
+    assert Account.objects.raw("select * from bank_account where owner = %s", ["owner 1"])[0].owner == "owner 1"
+    union = Account.objects.filter(owner="owner 1").union(Account.objects.filter(owner="owner 2"))
+    assert union.count() == 2
+    with timezone.override("Asia/Tokyo"):
+        assert Account.objects.filter(opened__year__gte=2000).count() == 6
+    for number in range(20):
+        cache.set(f"key {number}", {"number": number}, 60)
+    assert cache.get_many([f"key {number}" for number in range(30)])["key 7"] == {"number": 7}
+    cache.clear()
+
+
+def broken_connections():
+    """What PostgreSQL ended is replaced at the next request, as CONN_HEALTH_CHECKS promises."""
+    for _ in range(3):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("select pg_terminate_backend(pg_backend_pid())")
+                cursor.fetchall()
+        except OperationalError:
+            pass
+        close_old_connections()
+        assert Account.objects.count() == 6
+
+
 if __name__ == "__main__":
-    many_visitors(visitors())
+    numbers = visitors()
+    many_visitors(numbers)
     shell()
+    locks(numbers)
+    transactions()
+    queries()
+    broken_connections()
+    connection.close()
     print("the site works")
