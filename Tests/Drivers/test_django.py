@@ -64,6 +64,7 @@ def test_migrations_and_data_go_back_and_forth(manage):
     assert "the commands work" in manage("commands.py")
 
 
+@pytest.mark.one_way
 def test_the_sites_own_tests_pass_and_drop_their_database(manage, pooler, table):
     """DROP DATABASE is not refused because the pooler keeps idle connections to it."""
     output = manage("manage.py", "test")

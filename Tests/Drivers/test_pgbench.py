@@ -123,6 +123,7 @@ def test_everybody_gets_his_own_answers(bench, protocol, tmp_path):
     assert "aborted" not in output
 
 
+@pytest.mark.one_way
 def test_filling_the_tables_on_the_server_in_partitions(pooler):
     bench = Bench(pooler, scale=1)
     bench.run("-i", "-I", "dtGvpf", "--partitions=4", "-q")

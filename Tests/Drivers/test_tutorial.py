@@ -109,6 +109,7 @@ def site(request, postgres):
     site.stop()
 
 
+@pytest.mark.parametrize("site", ["auto"], indirect=True)
 def test_the_site_works_behind_what_was_pasted(site):
     run_site(site, "myapp", "manage.py", "migrate")
     run_site(site, "myapp", "manage.py", "createcachetable")
