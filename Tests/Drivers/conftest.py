@@ -73,12 +73,17 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without the pooler, tests about the pooler are left out."""
-    if config.getoption("direct"):
-        left_out = [item for item in items if any(
-            item.get_closest_marker(mark) for mark in ("pooler_only", "transaction_mode"))]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leaves out tests for which none of the chosen ways is meant, and without the pooler those about it."""
+    def is_meant(item):
+        if config.getoption("direct") and any(
+                item.get_closest_marker(mark) for mark in ("pooler_only", "transaction_mode")):
+            return False
+        marks = item.iter_markers("skip")
+        return not any("empty parameter set" in mark.kwargs.get("reason", "") for mark in marks)
+
+    meant = [item for item in items if is_meant(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in meant])
+    items[:] = meant
 
 
 @pytest.fixture(scope="session")
