@@ -145,6 +145,28 @@ def test_discarding_everything_hurts_nobody_else(pooler):
                 connection.close()
 
 
+def test_a_prepared_text_means_what_it_meant_when_it_was_prepared(pooler):
+    """PostgreSQL reads constants when it parses; that is not done anew under other settings on another server."""
+    text = "select '03/02/2024'::date::text, '2024-01-01 00:00'::timestamptz = '2024-01-01 00:00+09'"
+    with connect(pooler, autocommit=True) as connection:
+        connection.execute("set datestyle = 'ISO, DMY'")
+        connection.execute("set timezone = 'Asia/Tokyo'")
+        assert connection.execute(text, prepare=True).fetchone() == ("2024-02-03", True)
+        others = [connect(pooler) for _ in range(6)]
+        try:
+            for turn in range(12):
+                connection.execute(f"set datestyle = 'ISO, {'MDY' if turn % 2 else 'YMD'}'")
+                connection.execute(f"set timezone = '{'UTC' if turn % 2 else 'Europe/Paris'}'")
+                # Whoever holds a server leaves the others to this client; its worker may have but two.
+                held = others[turn % 6]
+                held.execute("select 1")
+                assert connection.execute(text, prepare=True).fetchone() == ("2024-02-03", True)
+                held.rollback()
+        finally:
+            for other in others:
+                other.close()
+
+
 def test_a_changed_table_is_mended_by_the_driver(pooler, table):
     with connect(pooler, autocommit=True, prepare_threshold=0) as connection:
         connection.execute(f"create table {table}(a int)")
