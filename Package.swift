@@ -86,7 +86,14 @@ let package = Package(
         tests("AuthTests", ["Base", "Wire", "Crypto", "Auth"]),
         tests("ConfigTests", ["Base", "Config"]),
         tests("SharedStateTests", ["Base", "SharedState"]),
-        tests("PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore"]),
+        .target(
+            name: "FuzzSupport", dependencies: ["Base", "Crypto", "Auth"], path: "Tests/Fuzz/Support",
+            swiftSettings: testRules),
+        .executableTarget(
+            name: "Fuzz", dependencies: ["BenchmarkSupport", "CLinux", "FuzzSupport"],
+            path: "Tests/Fuzz/Program", swiftSettings: testRules),
+        tests(
+            "PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport"]),
         tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),
         tests("SystemTests", ["Base", "System"]),
         tests("EventLoopTests", ["Base", "System", "EventLoop"]),

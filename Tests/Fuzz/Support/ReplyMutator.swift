@@ -1,0 +1,123 @@
+/// Changes what a server sends, at a few places of its conversation.
+public struct ReplyMutator {
+    /// What is to be done with some replies.
+    public struct Outcome {
+        /// Send these, each at once.
+        public var pieces: [[UInt8]] = []
+        /// Then close the connection.
+        public var closes = false
+    }
+
+    private var mutator: Mutator
+    /// Messages sent so far, and the ones that are changed.
+    private var count = 0
+    private var places: Set<Int> = []
+    private var delayed: [[UInt8]] = []
+    /// The server has stopped to say anything.
+    private var isSilent = false
+    /// Whether something has been changed.
+    public private(set) var hasChanged = false
+
+    /// Whether no more will be changed.
+    public var isOver: Bool { isSilent || places.allSatisfy { $0 < count } }
+
+    /// The changes of one conversation: up to a handful, in the login or behind it.
+    public init(mutator: Mutator) {
+        var mutator = mutator
+        // A login is 13 messages or more.
+        var place = mutator.once(in: 3) ? mutator.below(15) : 13 + mutator.below(30)
+        places.insert(place)
+        while places.count < 8, mutator.below(5) < 2 {
+            place += 1 + mutator.below(10)
+            places.insert(place)
+        }
+        self.mutator = mutator
+    }
+
+    /// Takes the replies a good server would give now.
+    public mutating func change(_ replies: [[UInt8]]) -> Outcome {
+        var outcome = Outcome()
+        var bytes: [UInt8] = []
+        for reply in replies where !outcome.closes && !isSilent {
+            let isChanged = places.contains(count)
+            count += 1
+            let after = delayed
+            delayed = []
+            if isChanged {
+                hasChanged = true
+                change(reply, &bytes, &outcome.closes)
+            } else {
+                bytes += reply
+            }
+            for message in after { bytes += message }
+        }
+        if !bytes.isEmpty { outcome.pieces = mutator.pieces(bytes) }
+        return outcome
+    }
+
+    /// Messages a server sends that was asked for nothing.
+    public mutating func unasked() -> [UInt8] {
+        hasChanged = true
+        return stray()
+    }
+
+    /// True once in `count` times.
+    public mutating func once(in count: Int) -> Bool { mutator.once(in: count) }
+
+    private mutating func change(_ reply: [UInt8], _ bytes: inout [UInt8], _ closes: inout Bool) {
+        switch mutator.below(20) {
+        case 0: break
+        case 1: bytes += reply + reply
+        case 2, 3: delayed.append(reply)
+        case 4: bytes += mutator.garbage()
+        case 5, 6: bytes += stray() + reply
+        case 7, 8: bytes += reply + stray()
+        case 9: bytes += stray()
+        case 10:
+            bytes += reply.prefix(mutator.below(reply.count + 1))
+            closes = true
+        case 11: closes = true
+        case 12: isSilent = mutator.once(in: 3)
+        default: bytes += mutator.change(reply)
+        }
+    }
+
+    private mutating func stray() -> [UInt8] {
+        let message = mutator.pick(ReplyMutator.all)
+        return mutator.once(in: 4) ? mutator.change(message) : message
+    }
+
+    /// One of each message a server may send, and some it may not.
+    private static let all: [[UInt8]] = {
+        var all = [0, 3, 5, 7, 9, 10, 11, 12, 13, 99].map { Bytes.authentication($0, [1, 2, 3, 4]) }
+        all += [
+            Bytes.authentication(10, Bytes.text("SCRAM-SHA-256") + [0]),
+            Bytes.authentication(11, Array("r=AAAA,s=AAAA,i=1".utf8)),
+            Bytes.authentication(12, Array("v=AAAA".utf8)),
+            Bytes.authentication(11, Array("r=AAAA,s=AAAA,i=9999999999999999999".utf8)),
+        ]
+        all += ["I", "T", "E", "X"].map { Bytes.ready(UInt8(ascii: $0)) }
+        all += ["SELECT 1", "DISCARD ALL", "DEALLOCATE ALL", "COPY 4", "BEGIN", "COMMIT", ""]
+            .map { Bytes.complete($0) }
+        all += [
+            "1", "2", "3", "n", "s", "I", "c", "Z", "K", "R", "S", "E", "N", "A", "v", "C", "T", "D", "?",
+        ]
+        .map { Bytes.message($0) }
+        all += [
+            Bytes.parameter("client_encoding", "LATIN1"), Bytes.parameter("DateStyle", "German, DMY"),
+            Bytes.parameter("TimeZone", String(repeating: "x", count: 3_000)),
+            Bytes.parameter("novelty", "1"), Bytes.parameter("", ""),
+            Bytes.message("S", Array("no end".utf8)), Bytes.message("K", Bytes.int32(5) + [1, 2, 3, 4]),
+            Bytes.message("K", Bytes.int32(5) + [UInt8](repeating: 7, count: 300)),
+            Bytes.error("42601", "an error nobody expects"),
+            Bytes.error("57P01", "terminating connection", severity: "FATAL"),
+            Bytes.message("E", Array("Sno end".utf8)), Bytes.notice("unasked"), Bytes.notification("news"),
+            Bytes.description, Bytes.row([0x31]), Bytes.message("t", Bytes.int16(1) + Bytes.int32(25)),
+            Bytes.message("G", [0, 0, 0]), Bytes.message("H", [0, 0, 0]), Bytes.message("W", [0, 0, 0]),
+            Bytes.message("d", [UInt8](repeating: 0x64, count: 70_000)), Bytes.message("d", [1, 2]),
+            Bytes.message("V", Bytes.int32(-1)), Bytes.message("v", Bytes.int32(0x30000) + Bytes.int32(0)),
+            [UInt8(ascii: "N")], [UInt8(ascii: "S")],
+        ]
+        return all
+    }()
+}
