@@ -105,15 +105,16 @@ struct Main {
     /// Tries one by one those conversations that were under way when something went wrong.
     private func isolate(_ side: Side, _ suspects: [Int]) {
         guard options.concurrency > 4 else { return }
-        announce("  trying \(suspects.count) conversations one by one")
-        for index in suspects {
+        announce("  trying up to \(suspects.count) conversations one by one, for two minutes")
+        let limit = now() + 120
+        for index in suspects where now() < limit {
             let number = index % Phase.Kind.all.count
             let result = run(side, number, [index], target: 1, seconds: 30, concurrency: 4)
             guard !result.failures.isEmpty else { continue }
             announce("  it is \(index) alone: \(result.failures[0])")
             return announce("  Scripts/fuzz --seed \(options.seed) --side \(side) --only \(index)")
         }
-        announce("  none of them does it alone; the same seed and number of mutations may do it again")
+        announce("  none of those tried does it alone; the same seed and number of mutations may do it again")
     }
 
     private func report(_ side: Side, _ number: Int, _ result: Phase.Result, seconds: Double) {

@@ -144,7 +144,7 @@ class Phase {
         if result.failures.isEmpty {
             let time = now()
             result.suspects = guests.keys.sorted()
-            result.suspects += recent.filter { time - $0.time < 0.5 }.map { $0.index }
+            result.suspects += recent.filter { time - $0.time < 0.2 }.map { $0.index }
         }
         result.failures.append(text)
     }

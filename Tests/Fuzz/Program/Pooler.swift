@@ -47,6 +47,8 @@ final class Pooler {
         if let account = Pooler.account { chown(folder, account.user, account.group) }
         process = Pooler.start([program, "\(folder)/pgsluice.ini"], log: "\(folder)/log")
         waitUntilUp()
+        // It never reads itself again, and so it is not left lying about when this program is interrupted.
+        unlink(program)
     }
 
     private static func text(_ settings: Settings, _ port: Int, _ folder: String) -> String {
@@ -147,10 +149,11 @@ final class Pooler {
                 while !hasExited() { usleep(10_000) }
             }
         }
+        unlink("\(folder)/users")
         if keeps {
-            complain("fuzz: the log is \(folder)/log")
+            complain("fuzz: configuration and log are in \(folder)")
         } else {
-            for name in ["pgsluice", "users", "pgsluice.ini", "log"] { unlink("\(folder)/\(name)") }
+            for name in ["pgsluice.ini", "log"] { unlink("\(folder)/\(name)") }
             rmdir(folder)
         }
         return problem
