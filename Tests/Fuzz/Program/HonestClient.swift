@@ -15,14 +15,19 @@ final class HonestClient: Peer {
     private var askedAt: Double
     private var lostBefore: Double
     private let bound: Double
+    private let ignoresParameters: Bool
+    private var stream = MessageStream()
     private let failed: (String) -> Void
 
+    /// - Parameter ignoresParameters: whether it may be told that a parameter differs from what it was
+    ///   welcomed with: where another server, a lying one, had told what that was.
     init(
         _ descriptor: Int32, _ loop: Loop, name: String, user: String, database: String, bound: Double,
-        failed: @escaping (String) -> Void
+        ignoresParameters: Bool = false, failed: @escaping (String) -> Void
     ) {
         self.name = name
         self.bound = bound
+        self.ignoresParameters = ignoresParameters
         self.failed = failed
         login = Player(
             Recording.session(user: user, database: database), password: FakePostgres.password)
@@ -37,7 +42,7 @@ final class HonestClient: Peer {
             login.receive(bytes)
             return logIn()
         }
-        received += bytes
+        received += ignoresParameters ? withoutParameters(bytes) : bytes
         guard expected.starts(with: received) else {
             return fail("wanted \(text(expected)), and got \(text(received))")
         }
@@ -79,6 +84,16 @@ final class HonestClient: Peer {
                 return
             }
         }
+    }
+
+    private func withoutParameters(_ bytes: [UInt8]) -> [UInt8] {
+        stream.append(bytes)
+        var kept: [UInt8] = []
+        while let message = stream.next() {
+            guard message.type != UInt8(ascii: "S") else { continue }
+            kept += [message.type] + Bytes.int32(message.body.count + 4) + message.body
+        }
+        return kept
     }
 
     private func fail(_ text: String) {

@@ -203,9 +203,12 @@ class Phase {
         _ = Backend(descriptor, loop, login: login, processID: number, change: { _ in nil })
     }
 
-    private func addHonest(_ database: String, bound: Double) -> HonestClient {
+    private func addHonest(
+        _ database: String, bound: Double, ignoresParameters: Bool = false
+    ) -> HonestClient {
         HonestClient(
-            connect(), loop, name: database, user: "alice", database: database, bound: bound
+            connect(), loop, name: database, user: "alice", database: database, bound: bound,
+            ignoresParameters: ignoresParameters
         ) { [unowned self] in fail($0) }
     }
 
@@ -239,7 +242,7 @@ class Phase {
     }
 
     private func checkIsServed(_ database: String) {
-        let client = addHonest(database, bound: 10)
+        let client = addHonest(database, bound: 10, ignoresParameters: true)
         _ = loop.turn(until: { client.answers > 1 || !client.isOpen }, within: 12)
         if client.isOpen, client.answers < 2 { fail("nobody is served in \(database) afterwards") }
         result.answers += client.answers

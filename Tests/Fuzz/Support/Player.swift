@@ -13,6 +13,9 @@ public struct Player {
         case hangUp
     }
 
+    /// What the last password was made into, as all have the same. Players live on one thread.
+    private nonisolated(unsafe) static var derived: DerivedScramKeys?
+
     private var steps: [Step]
     private var next = 0
     private let user: String
@@ -130,10 +133,12 @@ public struct Player {
             return Bytes.password(Bytes.text("SCRAM-SHA-256") + Bytes.int32(first.count) + first)
         case 11:
             guard var scram else { return nil }
-            do throws(ScramError) { try scram.receiveServerFirst(rest.rawSpan, known: nil) } catch {
+            let known = Player.derived
+            do throws(ScramError) { try scram.receiveServerFirst(rest.rawSpan, known: known) } catch {
                 return nil
             }
             while !scram.step(iterations: 10_000) {}
+            if let derived = scram.derived { Player.derived = derived }
             return Bytes.password(scram.clientFinal)
         default:
             return nil
