@@ -70,6 +70,9 @@ final class MutationWorld {
     private var key: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 1]
     private var serverCount = 0
     private var broadcastCount = 0
+    /// Clients whose cancel request another worker has not answered yet.
+    private var asked: [Handle<Client>] = []
+    private var ticketCount: UInt64 = 0
 
     init(seed: UInt64, number: Int, side: Side, conversations: Int) {
         self.seed = seed
@@ -187,7 +190,7 @@ final class MutationWorld {
         }
         for index in honest.indices where dice.below(3) > 0 { playHonest(index) }
         playConsoles()
-        playBroadcasts()
+        playOtherWorkers()
         // The rig has complained already; this says where, and ends it.
         for fault in rig.core.checkInvariants() { fail(fault) }
         if isQuiet || dice.once(in: 10) { rig.advance(milliseconds: UInt64(dice.below(60))) }
@@ -334,11 +337,22 @@ final class MutationWorld {
         consoles.removeAll { !rig.isOpen($0) }
     }
 
-    private func playBroadcasts() {
+    /// The other workers: they answer what they are asked, or not, and ask for keys themselves.
+    private func playOtherWorkers() {
         while broadcastCount < rig.broadcasts.count {
-            rig.tell(.cancelRequested(key: rig.broadcasts[broadcastCount]))
+            let client = rig.broadcasters[broadcastCount]
             broadcastCount += 1
+            let workers = dice.below(3)
+            rig.tell(.cancelBroadcast(client, workers: workers))
+            for _ in 0..<workers { asked.append(client) }
         }
+        if !asked.isEmpty, dice.once(in: 3) {
+            let client = asked.removeFirst()
+            if !dice.once(in: 10) { rig.tell(.cancelAnswered(client, isFound: dice.once(in: 4))) }
+        }
+        guard side != .nobody, dice.once(in: 60) else { return }
+        ticketCount += 1
+        rig.tell(.cancelRequested(key: key, CancelTicket(worker: 1, number: ticketCount)))
     }
 
     // MARK: Those who must not notice
