@@ -232,8 +232,9 @@ extension PoolCore {
         case FrontendMessage.copyData, FrontendMessage.flush:
             return .forward
         case FrontendMessage.copyDone, FrontendMessage.copyFail:
+            // Also from a client that has not waited for PostgreSQL to ask for the data.
             servers[server].hasCopyEnd = true
-            guard servers[server].isCopyingIn else { return .forward }
+            guard !servers[server].replies.isEmpty else { return .forward }
             return owe(server, Reply(.copyEnd, .forward))
         case FrontendMessage.terminate:
             // What it asked for before it said goodbye is asked of PostgreSQL, as it would be without us.

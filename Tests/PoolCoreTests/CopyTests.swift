@@ -116,6 +116,25 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// Data, its end and Sync in one go with the COPY itself; the data is refused.
+    @Test(arguments: [true, false])
+    func aCopyThatDoesNotWaitToBeAskedMayFail(isStarted: Bool) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(
+            client,
+            Send.parse("", "copy t from stdin") + Send.bind("") + Send.execute + Send.copyData("bad")
+                + Send.copyDone + Send.sync)
+        rig.receive(
+            server,
+            Send.parseComplete + Send.bindComplete + (isStarted ? Send.copyIn : [])
+                + Send.error("22P04", "bad data") + Send.ready())
+        #expect(rig.types(client) == (isStarted ? "12GEZ" : "12EZ"))
+        #expect(rig.record(of: server)?.state == .idle)
+        #expect(rig.core.firewallHits == 0)
+        rig.expectEmptiness()
+    }
+
     @Test func functionCallsAndPipelinesOfSyncs() {
         let rig = Rig()
         let (client, server) = rig.session()
