@@ -116,5 +116,15 @@ let package = Package(
             name: "BenchmarkTests", dependencies: ["Base", "BenchmarkSupport"],
             path: "Tests/Benchmarks/Tests",
             swiftSettings: testRules),
+
+        .target(
+            name: "Simulator", dependencies: ["Base", "Wire", "Config", "SharedState", "PoolCore"],
+            path: "Tests/Simulation/Simulator", swiftSettings: testRules),
+        .executableTarget(
+            name: "Simulate", dependencies: ["Simulator"], path: "Tests/Simulation/Simulate",
+            swiftSettings: testRules),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Simulator"], path: "Tests/Simulation/Tests",
+            swiftSettings: testRules),
     ]
 )

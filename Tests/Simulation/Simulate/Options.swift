@@ -1,0 +1,86 @@
+import Glibc
+import Simulator
+
+/// What the command line asks for.
+struct Options {
+    private var first: UInt64
+    private var count: UInt64?
+    private var minutes: Double?
+    private var isTraced = false
+    private var mayFail = 1
+
+    init(_ arguments: ArraySlice<String>) {
+        first = UInt64.random(in: 1...1_000_000_000)
+        var rest = arguments
+        while let option = rest.popFirst() {
+            switch option {
+            case "--trace": isTraced = true
+            case "--seed": first = Options.number(&rest, option)
+            case "--seeds": count = Options.number(&rest, option)
+            case "--minutes": minutes = Double(Options.text(&rest, option)) ?? 0
+            case "--failures": mayFail = Int(Options.number(&rest, option))
+            default: Options.stop()
+            }
+        }
+    }
+
+    private static func text(_ rest: inout ArraySlice<String>, _ option: String) -> String {
+        guard let text = rest.popFirst() else { stop() }
+        return text
+    }
+
+    private static func number(_ rest: inout ArraySlice<String>, _ option: String) -> UInt64 {
+        guard let number = UInt64(text(&rest, option)) else { stop() }
+        return number
+    }
+
+    private static func stop() -> Never {
+        print("usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace]")
+        exit(2)
+    }
+
+    /// Runs the worlds; ends the process.
+    mutating func run() -> Never {
+        let start = Options.now
+        let limit = isTraced ? 1 : count ?? (minutes == nil ? 1000 : .max)
+        var failures = 0
+        var worlds: UInt64 = 0
+        var totals = Simulation.Outcome()
+        while worlds < limit, failures < mayFail {
+            if let minutes, Options.now - start > minutes * 60 { break }
+            let seed = first + worlds
+            let outcome = Simulation.run(seed: seed, traceLimit: isTraced ? 1_000_000 : 0)
+            worlds += 1
+            totals.events += outcome.events
+            totals.requests += outcome.requests
+            totals.lost += outcome.lost
+            totals.cancelled += outcome.cancelled
+            if isTraced { print(outcome.trace) }
+            if outcome.failure != nil {
+                failures += 1
+                tell(seed)
+            }
+        }
+        let seconds = max(Options.now - start, 0.001)
+        print(
+            "\(worlds) worlds from seed \(first) on, \(totals.events) events, \(totals.requests) messages, "
+                + "\(totals.lost) clients sent away, \(totals.cancelled) statements cancelled, "
+                + "\(Int(Double(worlds) / seconds)) worlds a second: "
+                + (failures == 0 ? "all well" : "\(failures) FAILED"))
+        exit(failures == 0 ? 0 : 1)
+    }
+
+    /// The world again, this time with its last events.
+    private func tell(_ seed: UInt64) {
+        let outcome = Simulation.run(seed: seed, traceLimit: 60)
+        if !isTraced { print(outcome.trace) }
+        print(outcome.setup)
+        print("FAILED: seed \(seed): \(outcome.failure ?? "not the second time")")
+    }
+
+    private static var now: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}

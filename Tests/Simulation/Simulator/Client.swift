@@ -1,0 +1,251 @@
+import Base
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// A simulated client: runs a script, and holds every answer against that of a session of its own.
+final class Client: FarEnd {
+    enum State { case new, login, running, leaving, gone }
+
+    /// A message it has sent whose answers have not all come.
+    struct Pending {
+        var message: Message
+        /// The session before the message, if it can be cancelled.
+        var before: Session?
+        /// Number of its first answer.
+        var firstAnswer: Int
+    }
+
+    unowned let world: World
+    let number: Int
+    let user: Int
+    let database: Int
+    var random: Random
+    private(set) var state = State.new
+    private(set) var socket: Socket!
+    private var splitter = Splitter()
+    let startup: [String: String]
+    private var welcomeParameters: [String: String] = [:]
+    private var key: [UInt8] = []
+
+    // The oracle.
+    /// The private session that a client of PostgreSQL itself would have.
+    private(set) var ideal: Session
+    /// What it has answered and we have not been, oldest first.
+    private var expected: [Message] = []
+    private var firstExpected = 0
+    /// How many answers have come and were right.
+    private(set) var matchedCount = 0
+    private var pending: [Pending] = []
+    private var cancelRequests = 0
+    /// The client has been told a reason for which it is being sent away.
+    private var isDismissed = false
+
+    var script: Script!
+    private var isWaitingForTime = false
+    var isStalled = false
+
+    init(_ world: World, number: Int) {
+        self.world = world
+        self.number = number
+        random = Random(seed: world.random.next())
+        user = random.below(world.setup.users)
+        database = random.below(world.setup.databases)
+        var startup: [String: String] = [:]
+        if random.chance(40) { startup["application_name"] = "app\(number)" }
+        if random.chance(20) { startup["TimeZone"] = random.pick(["UTC", "Europe/Paris"]) }
+        if random.chance(10) { startup["client_encoding"] = random.pick(["UTF8", "LATIN1"]) }
+        self.startup = startup
+        ideal = Session(
+            settings: Session.Settings(
+                user: "u\(user)", database: "r\(database)", reportsAtOnce: world.setup.reportsAtOnce),
+            parameters: Setup.serverDefaults.merging(startup) { $1 }, defaults: Setup.serverDefaults)
+        script = Script(self)
+    }
+
+    var isGone: Bool { state == .gone }
+    var name: String { "client \(number)" }
+
+    func roomCame() {}
+
+    // MARK: Life
+
+    /// Connects and logs in.
+    func start() {
+        socket = world.makeSocket(self)
+        state = .login
+        world.tell(
+            .accepted(
+                socket.id,
+                ClientOrigin(address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)))
+        world.trace.note(world.now, "\(name) connects to d\(database) as u\(user) with \(startup)")
+        var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]
+        for name in startup.keys.sorted() { parameters.append((name, startup[name]!)) }
+        world.write(socket, Frontend.startup(parameters))
+    }
+
+    /// Leaves without a word.
+    func vanish(_ ending: Ending) {
+        guard state != .gone, state != .new else { return }
+        world.trace.note(world.now, "\(name) vanishes: \(ending)")
+        state = .gone
+        world.end(socket, ending)
+    }
+
+    func ended(_ ending: Ending) {
+        guard state != .gone else { return }
+        world.trace.note(world.now, "\(name) is disconnected: \(ending)")
+        if state != .leaving, !isDismissed { unexplainedEnd(ending) }
+        state = .gone
+        world.end(socket, .closed)
+    }
+
+    private func unexplainedEnd(_ ending: Ending) {
+        world.fail("\(name) is disconnected without a reason")
+    }
+
+    // MARK: Sending
+
+    /// Sends a message, and learns from the private session what has to be answered.
+    func send(_ message: Message) {
+        guard state == .running else { return }
+        world.trace.note(world.now, "\(name) -> \(message.words(fromClient: true))")
+        world.statistics.requests += 1
+        let bytes = message.bytes
+        predict(message)
+        world.write(socket, bytes)
+        if message.type == UInt8(ascii: "X") {
+            state = .leaving
+            world.end(socket, .closed)
+        }
+    }
+
+    private func predict(_ message: Message) {
+        var entry = Pending(message: message, before: nil, firstAnswer: matchedCount + expectedCount)
+        let before = ideal
+        ideal.sleptMilliseconds = 0
+        ideal.receive(message)
+        if ideal.sleptMilliseconds > 0 { entry.before = before }
+        pending.append(entry)
+        expected += ideal.takeWritten()
+    }
+
+    private var expectedCount: Int { expected.count - firstExpected }
+
+    /// Everything that PostgreSQL would have sent by now has arrived.
+    var isAnswered: Bool { matchedCount >= ideal.sentCount }
+    /// So many ReadyForQuery are still to come.
+    var outstanding: Int {
+        var count = 0
+        for index in firstExpected..<expected.count where expected[index].type == UInt8(ascii: "Z") {
+            count += 1
+        }
+        return count
+    }
+
+    // MARK: Receiving
+
+    func received(_ bytes: [UInt8]) {
+        guard state != .gone else { return }
+        splitter.add(bytes)
+        while state != .gone, world.failure == nil, let message = splitter.next() {
+            world.trace.note(world.now, "\(name) <- \(message.words(fromClient: false))")
+            if isDismissed { return world.fail("\(name) is answered after the reason for its dismissal") }
+            state == .login ? login(message) : answer(message)
+        }
+        script.advance()
+    }
+
+    private func login(_ message: Message) {
+        switch message.type {
+        case UInt8(ascii: "R"):
+            if message.body != [0, 0, 0, 0] { world.fail("\(name) is asked for a password") }
+        case UInt8(ascii: "S"):
+            var fields = FieldReader(message.body)
+            let name = fields.text()
+            welcomeParameters[name] = fields.text()
+        case UInt8(ascii: "K"): key = message.body
+        case UInt8(ascii: "Z"):
+            if welcomeParameters != ideal.parameters {
+                world.fail("\(name) is welcomed with \(welcomeParameters), not \(ideal.parameters)")
+            }
+            state = .running
+        case UInt8(ascii: "E"): dismiss(message)
+        default: world.fail("\(name) gets \(message.words(fromClient: false)) while it logs in")
+        }
+    }
+
+    private func answer(_ message: Message) {
+        if firstExpected < expected.count, expected[firstExpected] == message { return matched() }
+        if message.type == UInt8(ascii: "E"), message.field("C") == "57014", cancelRequests > 0 {
+            if rewindToCancelled(message) { return matched() }
+        }
+        if message.type == UInt8(ascii: "E"), message.field("S") == "FATAL" { return dismiss(message) }
+        let wanted =
+            firstExpected < expected.count
+            ? expected[firstExpected].words(fromClient: false) : "nothing"
+        world.fail("\(name) gets \(message.words(fromClient: false)) in place of \(wanted)")
+    }
+
+    private func matched() {
+        firstExpected += 1
+        matchedCount += 1
+        if firstExpected > 200 {
+            expected.removeFirst(firstExpected)
+            firstExpected = 0
+        }
+        let next = pending.firstIndex { $0.firstAnswer > matchedCount } ?? pending.count
+        if next > 1 { pending.removeFirst(next - 1) }
+    }
+
+    /// A pooler or server may only send a client away for a reason that the world has given it.
+    private func dismiss(_ message: Message) {
+        let state = message.field("C")
+        world.statistics.lost += 1
+        isDismissed = true
+        if message.field("S") != "FATAL" || !world.excuses.contains(state) {
+            world.fail("\(name) is sent away: \(state) \(message.field("M"))")
+        }
+    }
+
+    /// Works out anew what has to be answered, with the message cancelled whose answer is due.
+    private func rewindToCancelled(_ message: Message) -> Bool {
+        guard let index = pending.lastIndex(where: { $0.firstAnswer <= matchedCount }),
+            let before = pending[index].before
+        else { return false }
+        let again = pending[index...]
+        let firstAnswer = again.first!.firstAnswer
+        pending.removeSubrange(index...)
+        expected = []
+        firstExpected = 0
+        let matched = matchedCount
+        matchedCount = firstAnswer
+        ideal = before
+        _ = ideal.takeWritten()
+        for (offset, entry) in again.enumerated() {
+            ideal.isCancelled = offset == 0
+            predict(entry.message)
+        }
+        ideal.isCancelled = false
+        firstExpected = matched - firstAnswer
+        matchedCount = matched
+        world.statistics.cancelled += 1
+        return firstExpected < expected.count && expected[firstExpected] == message
+    }
+
+    // MARK: Time
+
+    /// Goes on with the script after a time in nanoseconds.
+    func pause(_ nanoseconds: UInt64) {
+        isWaitingForTime = true
+        world.schedule(after: nanoseconds) {
+            self.isWaitingForTime = false
+            self.script.advance()
+        }
+    }
+
+    var isPausing: Bool { isWaitingForTime }
+}

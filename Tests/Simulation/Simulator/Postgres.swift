@@ -1,0 +1,213 @@
+import Base
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// The simulated PostgreSQL: accepts connections and starts a backend for each.
+final class Postgres {
+    unowned let world: World
+    private(set) var backends: [Backend] = []
+    /// The last row that any backend has answered, for sabotage.
+    var lastRow: Message?
+
+    init(_ world: World) { self.world = world }
+
+    /// The worker wants a connection.
+    func connect(_ server: Handle<Server>) {
+        world.schedule(after: world.latency()) { self.accept(server) }
+    }
+
+    private func accept(_ server: Handle<Server>) {
+        guard world.attempts.remove(server) != nil else { return }
+        let backend = Backend(world, number: backends.count)
+        backends.append(backend)
+        let socket = world.makeSocket(backend)
+        backend.socket = socket
+        socket.peer = .server(server)
+        world.tell(
+            .connected(
+                server, socket.id, remote: "10.0.0.1", port: 5432, local: "10.0.0.9", localPort: 999))
+    }
+
+    /// A cancel request has come in.
+    func cancel(processID: Int, secret: Int) {
+        guard let backend = backends.first(where: { $0.processID == processID && $0.secret == secret })
+        else { return }
+        backend.cancel()
+    }
+}
+
+/// A process of the simulated PostgreSQL, with its one connection.
+final class Backend: FarEnd {
+    unowned let world: World
+    let number: Int
+    var socket: Socket!
+    let processID: Int
+    let secret: Int
+    private var splitter = Splitter()
+    private(set) var session: Session?
+    private var isBusy = false
+    private(set) var isGone = false
+    /// The message that takes long, while it does.
+    private var running: Message?
+    private var hasStarted = false
+
+    init(_ world: World, number: Int) {
+        self.world = world
+        self.number = number
+        processID = 1000 + number
+        secret = world.random.below(1 << 30)
+    }
+
+    var isStalled: Bool { false }
+
+    func received(_ bytes: [UInt8]) {
+        guard !isGone else { return }
+        splitter.add(bytes)
+        work()
+    }
+
+    func ended(_ ending: Ending) {
+        isGone = true
+        world.end(socket, .closed)
+    }
+
+    func roomCame() { work() }
+
+    /// Ends without a word.
+    func vanish(_ ending: Ending) {
+        guard !isGone else { return }
+        isGone = true
+        world.end(socket, ending)
+    }
+
+    // MARK: Work
+
+    private func work() {
+        while !isGone, !isBusy, world.failure == nil, socket.incoming.count < world.setup.networkRoom {
+            if !hasStarted {
+                guard let packet = splitter.packet() else { return }
+                hasStarted = true
+                start(packet)
+                continue
+            }
+            guard let message = splitter.next() else { return }
+            guard world.random.chance(20) else {
+                perform(message)
+                continue
+            }
+            isBusy = true
+            world.schedule(after: world.latency()) {
+                self.isBusy = false
+                if !self.isGone { self.perform(message) }
+                self.work()
+            }
+        }
+    }
+
+    private func start(_ packet: [UInt8]) {
+        if packet.integer(at: 0) == 80_877_102 {
+            world.trace.note(world.now, "server \(number) is asked to cancel \(packet.integer(at: 4))")
+            world.postgres.cancel(processID: packet.integer(at: 4), secret: packet.integer(at: 8))
+            return vanish(.closed)
+        }
+        var fields = FieldReader(Array(packet.dropFirst(4)))
+        var parameters: [String: String] = [:]
+        while fields.offset < fields.bytes.count - 1 {
+            let name = fields.text()
+            parameters[name] = fields.text()
+        }
+        var session = Session(
+            settings: Session.Settings(
+                user: parameters["user"] ?? "", database: parameters["database"] ?? "",
+                reportsAtOnce: world.setup.reportsAtOnce),
+            parameters: Setup.serverDefaults, defaults: Setup.serverDefaults)
+        session.greet(processID: processID, secret: secret)
+        self.session = session
+        answer()
+    }
+
+    private func perform(_ message: Message) {
+        guard var trial = session else { return }
+        world.trace.note(world.now, "server \(number) <- \(message.words(fromClient: true))")
+        trial.sleptMilliseconds = 0
+        trial.isCancelled = false
+        trial.receive(message)
+        guard trial.sleptMilliseconds > 0 else {
+            session = trial
+            return answer()
+        }
+        running = message
+        isBusy = true
+        world.schedule(after: trial.sleptMilliseconds * 1_000_000) {
+            guard self.running == message else { return }
+            self.finish(isCancelled: false)
+        }
+    }
+
+    private func finish(isCancelled: Bool) {
+        guard let message = running, !isGone else { return }
+        running = nil
+        isBusy = false
+        session?.isCancelled = isCancelled
+        session?.receive(message)
+        session?.isCancelled = false
+        answer()
+        work()
+    }
+
+    /// Somebody with the right key wants the query to end.
+    func cancel() {
+        if running != nil { finish(isCancelled: true) }
+    }
+
+    private func answer() {
+        guard let messages = session?.takeSent() else { return }
+        checkStatements()
+        var bytes: [UInt8] = []
+        for message in world.setup.isSabotaged ? sabotaged(messages) : messages {
+            world.trace.note(world.now, "server \(number) -> \(message.words(fromClient: false))")
+            bytes += message.bytes
+        }
+        world.write(socket, bytes)
+        if session?.isOver == true { vanish(.closed) }
+    }
+
+    private func checkStatements() {
+        guard world.setup.isVirtual, let session else { return }
+        let count = session.statements.count - (session.statements[""] == nil ? 0 : 1)
+        if count > world.setup.maxPrepared {
+            world.fail("server \(number) has \(count) prepared statements")
+        }
+    }
+
+    // MARK: Lies
+
+    private func sabotaged(_ messages: [Message]) -> [Message] {
+        var result: [Message] = []
+        for message in messages {
+            result.append(message)
+            let isRow = message.type == UInt8(ascii: "D")
+            guard hasStarted, world.random.chance(10), let lie = world.setup.sabotage else { continue }
+            switch lie {
+            case .mixesUpRows:
+                if isRow, let other = world.postgres.lastRow { result[result.count - 1] = other }
+            case .dropsMessages:
+                if message.type != UInt8(ascii: "Z") { result.removeLast() }
+            case .repeatsMessages:
+                result.append(message)
+            case .changesErrors:
+                guard message.type == UInt8(ascii: "E") else { continue }
+                let refusal = Refusal(state: "XX000", text: message.field("M"))
+                result[result.count - 1] = Session.report("E", message.field("S"), refusal)
+            case .goesSilent:
+                return []
+            }
+        }
+        if let row = messages.last(where: { $0.type == UInt8(ascii: "D") }) { world.postgres.lastRow = row }
+        return result
+    }
+}

@@ -1,0 +1,118 @@
+import Base
+import Config
+
+/// What a world is made of; everything follows from the seed.
+struct Setup {
+    enum Mode: String { case session, transaction, statement }
+
+    let seed: UInt64
+    /// How PostgreSQL misbehaves on purpose, to see whether the oracle notices.
+    var sabotage: Sabotage?
+    var mode = Mode.transaction
+    var databases = 1
+    var users = 1
+    var clients = 1
+    var poolSize = 1
+    var maxPrepared = 3
+    /// Bursts of messages of each client.
+    var bursts = 10
+    /// Further lines of the configuration.
+    var lines: [String] = []
+    /// PostgreSQL reports changed parameters at once, as before version 14.
+    var reportsAtOnce = false
+
+    // The network.
+    /// How many deliveries of a hundred are cut at random.
+    var splitPercent = 0
+    /// The most that one receive brings.
+    var bufferSize = 16_384
+    /// What the network holds in each direction.
+    var networkRoom = 65_536
+    var highWater = 16_384
+    var lowWater = 4096
+    var heldLimit = 4096
+
+    var isSabotaged: Bool { sabotage != nil }
+
+    /// The world of a seed.
+    init(seed: UInt64, sabotage: Sabotage? = nil) {
+        self.seed = seed
+        self.sabotage = sabotage
+        var random = Random(seed: seed)
+        mode = random.pick([.transaction, .transaction, .transaction, .transaction, .session, .statement])
+        databases = random.pick([1, 1, 2])
+        users = random.pick([1, 1, 2])
+        clients = random.number(1...5)
+        poolSize = random.number(1...3)
+        maxPrepared = random.pick([1, 2, 3, 3, 20])
+        bursts = random.number(3...14)
+        reportsAtOnce = random.chance(20)
+        splitPercent = random.pick([0, 0, 10, 50, 95])
+        bufferSize = random.pick([64, 500, 16_384, 16_384])
+        networkRoom = random.pick([400, 5000, 65_536, 65_536])
+        highWater = random.pick([200, 2000, 16_384])
+        lowWater = highWater / 4
+        heldLimit = random.pick([100, 4096])
+        if mode == .statement || random.chance(20) { lines.append("server_round_robin = 1") }
+    }
+
+    /// Whether prepared statements are kept by the pooler.
+    var isVirtual: Bool { mode != .session && maxPrepared > 0 }
+
+    /// The parameters of a fresh session of PostgreSQL.
+    static let serverDefaults = [
+        "application_name": "", "client_encoding": "UTF8", "DateStyle": "ISO, MDY",
+        "IntervalStyle": "postgres", "server_version": "15.1", "standard_conforming_strings": "on",
+        "TimeZone": "UTC",
+    ]
+
+    /// The configuration, and the bytes of its user list.
+    func configuration() -> (Configuration, [UInt8]) {
+        var ini = "[databases]\n"
+        for index in 0..<databases { ini += "d\(index) = host=10.0.0.1 dbname=r\(index)\n" }
+        ini += """
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            auth_type = trust
+            auth_file = users
+            pool_mode = \(mode.rawValue)
+            default_pool_size = \(poolSize)
+            max_prepared_statements = \(maxPrepared)
+
+            """
+        for line in lines { ini += line + "\n" }
+        let list = (0..<users).map { "\"u\($0)\" \"\"\n" }.joined()
+        let image = ConfigurationImage(
+            path: "ini",
+            files: [
+                .init(path: "ini", bytes: Array(ini.utf8)), .init(path: "users", bytes: Array(list.utf8)),
+            ])
+        let parsed = Configuration.parse(image)
+        guard let configuration = parsed.configuration else {
+            preconditionFailure("a setup makes a configuration that is refused: \(parsed.diagnostics)")
+        }
+        return (configuration, Array(list.utf8))
+    }
+
+    /// The setup in a line.
+    var words: String {
+        "seed \(seed): pool_mode \(mode), \(databases) databases, \(users) users, \(clients) clients of "
+            + "\(bursts) bursts, pool size \(poolSize), max_prepared_statements \(maxPrepared), "
+            + "\(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
+            + (lines.isEmpty ? "" : ", " + lines.joined(separator: ", "))
+    }
+}
+
+/// A lie of the simulated PostgreSQL that the oracle has to notice.
+public enum Sabotage: Sendable, CaseIterable {
+    /// A row of one session is answered in another.
+    case mixesUpRows
+    /// A message is left out.
+    case dropsMessages
+    /// A message comes twice.
+    case repeatsMessages
+    /// Errors name another SQLSTATE.
+    case changesErrors
+    /// An answer is never given.
+    case goesSilent
+}

@@ -1,0 +1,93 @@
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// Makes worlds from seeds and says what was wrong in them.
+public enum Simulation {
+    /// What came of a world.
+    public struct Outcome: Sendable {
+        /// What went wrong, or nil.
+        public var failure: String?
+        /// The world in a line.
+        public var setup = ""
+        /// The last events, if they were asked for.
+        public var trace = ""
+        /// Calls of the core, messages of clients, clients that were sent away, statements cancelled.
+        public var events = 0
+        public var requests = 0
+        public var lost = 0
+        public var cancelled = 0
+
+        /// Nothing yet.
+        public init() {}
+    }
+
+    /// Lives through the world of a seed. The same seed gives the same world.
+    ///
+    /// - Parameters:
+    ///   - sabotage: how PostgreSQL lies in it.
+    ///   - traceLimit: how many of the last events are told.
+    public static func run(seed: UInt64, sabotage: Sabotage? = nil, traceLimit: Int = 0) -> Outcome {
+        let setup = Setup(seed: seed, sabotage: sabotage)
+        let world = World(setup, trace: Trace(limit: traceLimit))
+        world.live()
+        var outcome = Outcome()
+        outcome.failure = world.failure
+        outcome.setup = setup.words
+        outcome.trace = world.trace.text
+        outcome.events = world.statistics.events
+        outcome.requests = world.statistics.requests
+        outcome.lost = world.statistics.lost
+        outcome.cancelled = world.statistics.cancelled
+        world.events = EventQueue()
+        return outcome
+    }
+}
+
+extension World {
+    /// From the first client to the last check.
+    func live() {
+        for number in 0..<setup.clients {
+            let client = Client(self, number: number)
+            clients.append(client)
+            schedule(after: UInt64(random.below(20)) * 100_000) { client.start() }
+        }
+        let isOver = run(nanoseconds: 100_000_000_000) { clients.allSatisfy(\.isGone) }
+        guard failure == nil else { return }
+        guard isOver else {
+            let waiting = clients.filter { !$0.isGone }.map(\.name).joined(separator: ", ")
+            return fail("not answered after 100 seconds: \(waiting)")
+        }
+        _ = run(nanoseconds: 3_000_000_000) { false }
+        checkRest()
+    }
+
+    /// Everybody has left: what was theirs must be gone, and the servers must be free and clean.
+    private func checkRest() {
+        guard failure == nil else { return }
+        for backend in postgres.backends where !backend.isGone {
+            guard let session = backend.session else { continue }
+            if session.block != .none || session.copyIn != nil {
+                fail("server \(backend.number) is left in a transaction")
+            }
+        }
+        #if DEBUG || INVARIANTS
+            if core.clients.count != 0 { fail("\(core.clients.count) clients have left and are kept") }
+            for slot in 0..<core.servers.slotLimit {
+                guard let server = core.servers.handle(at: slot) else { continue }
+                if core.servers[server].state != .idle {
+                    fail("a server is \(core.servers[server].state), and nobody is there")
+                }
+            }
+        #endif
+        for backend in postgres.backends { backend.vanish(.closed) }
+        _ = run(nanoseconds: 3_000_000_000) { false }
+        #if DEBUG || INVARIANTS
+            if core.servers.count != 0 { fail("\(core.servers.count) servers are gone and are kept") }
+            if core.replies.count != 0 { fail("\(core.replies.count) chunks of replies are left") }
+            if core.statements.counts != (0, 0, 0) { fail("statements are left: \(core.statements.counts)") }
+        #endif
+    }
+}

@@ -1,0 +1,339 @@
+import Base
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// What a worker does between the core and its sockets. It follows `Sources/Worker`, with smaller numbers so
+/// that little traffic reaches the limits.
+extension World {
+    // MARK: Sockets
+
+    /// A new connection between the worker and somebody.
+    func makeSocket(_ far: any FarEnd) -> Socket {
+        let socket = Socket(ConnectionID(slot: UInt32(sockets.count), generation: 1), far)
+        sockets.append(socket)
+        return socket
+    }
+
+    private func socket(_ id: ConnectionID) -> Socket? {
+        guard id.slot < sockets.count else {
+            fail("the core names a connection that never was")
+            return nil
+        }
+        return sockets[Int(id.slot)]
+    }
+
+    // MARK: Receiving
+
+    /// The far end has sent something.
+    func write(_ socket: Socket, _ bytes: [UInt8]) {
+        guard socket.incomingEnd == nil, !bytes.isEmpty else { return }
+        socket.incoming.append(bytes)
+        arm(socket)
+    }
+
+    /// The far end has closed its side.
+    func end(_ socket: Socket, _ ending: Ending) {
+        guard socket.incomingEnd == nil else { return }
+        socket.incomingEnd = ending
+        if ending == .reset {
+            if random.chance(50) { socket.incoming.removeAll() }
+            socket.outgoing.removeAll()
+            socket.outgoingEnd = .reset
+        }
+        arm(socket)
+    }
+
+    /// Receives on if the worker wants it.
+    func arm(_ socket: Socket) {
+        guard !socket.isArriving, socket.state != .closed, socket.peer != nil else { return }
+        guard !socket.incoming.isEmpty || socket.incomingEnd != nil else { return }
+        guard isWanted(socket) else { return }
+        socket.isArriving = true
+        schedule(after: latency()) { self.arrive(socket) }
+    }
+
+    private func isWanted(_ socket: Socket) -> Bool {
+        !socket.isPaused && (!socket.isHeld || socket.held.count < setup.heldLimit)
+    }
+
+    private func arrive(_ socket: Socket) {
+        socket.isArriving = false
+        if socket.state == .flushing {
+            socket.incoming.removeAll()
+            if socket.incomingEnd != nil { beginClose(socket) }
+            return
+        }
+        guard socket.state == .open, isWanted(socket) else { return }
+        if socket.incoming.isEmpty || socket.incomingEnd == .reset && random.chance(30) {
+            guard let ending = socket.incomingEnd, let peer = socket.peer else { return }
+            return tell(.closed(peer, ending == .reset ? "connection reset by peer" : "end of file"))
+        }
+        let limit = min(socket.incoming.count, setup.bufferSize)
+        let count =
+            random.chance(setup.splitPercent) ? random.number(1...min(limit, 40)) : limit
+        take(socket, socket.incoming.take(count))
+        socket.far.roomCame()
+        arm(socket)
+    }
+
+    private func take(_ socket: Socket, _ bytes: [UInt8]) {
+        var offset = 0
+        while offset < bytes.count, failure == nil {
+            guard socket.state == .open else { return }
+            if socket.isHeld {
+                socket.held += bytes[offset...]
+                return
+            }
+            if !socket.held.isEmpty {
+                let missing = socket.needed - socket.held.count
+                let part = min(max(missing, 1), bytes.count - offset)
+                socket.held += bytes[offset..<(offset + part)]
+                offset += part
+                if socket.held.count >= socket.needed { showHeld(socket) }
+                continue
+            }
+            let consumption = show(socket, offset == 0 ? bytes : Array(bytes[offset...]))
+            offset += consumption.consumed
+            guard offset < bytes.count, socket.state == .open else { return }
+            keep(socket, Array(bytes[offset...]), consumption)
+            return
+        }
+    }
+
+    private func show(_ socket: Socket, _ bytes: [UInt8]) -> Consumption {
+        if core.entropy.needsRefill { refillEntropy() }
+        guard let peer = socket.peer else { return Consumption(consumed: bytes.count, needed: 0) }
+        let consumption = core.received(peer, bytes.rawSpan)
+        if consumption.consumed < 0 || consumption.consumed > bytes.count {
+            fail("the core consumes \(consumption.consumed) of \(bytes.count) bytes")
+        }
+        if consumption.needed > 0, consumption.needed <= bytes.count - consumption.consumed {
+            fail("the core needs \(consumption.needed) bytes, and has them")
+        }
+        execute(bytes, from: socket)
+        return consumption
+    }
+
+    private func showHeld(_ socket: Socket) {
+        while socket.state == .open, !socket.isHeld, !socket.held.isEmpty,
+            socket.held.count >= socket.needed, failure == nil
+        {
+            let bytes = socket.held
+            socket.held = []
+            socket.needed = 0
+            let consumption = show(socket, bytes)
+            if consumption.consumed < bytes.count, socket.state == .open {
+                keep(socket, Array(bytes[consumption.consumed...]), consumption)
+            }
+        }
+    }
+
+    private func keep(_ socket: Socket, _ bytes: [UInt8], _ consumption: Consumption) {
+        socket.held = bytes
+        socket.needed = consumption.needed
+        socket.isHeld = consumption.needed == 0
+    }
+
+    // MARK: Actions
+
+    func execute(_ bytes: [UInt8], from socket: Socket?) {
+        for index in 0..<core.actions.count { carryOut(core.actions[index], bytes, socket) }
+        core.actions.removeAll()
+        core.output.removeAll()
+        checkInvariants()
+    }
+
+    private func carryOut(_ action: Action, _ bytes: [UInt8], _ source: Socket?) {
+        switch action {
+        case .forward(let id, let offset, let count):
+            guard offset >= 0, offset + count <= bytes.count else {
+                return fail("the core forwards bytes it was not shown")
+            }
+            queue(id, Array(bytes[offset..<(offset + count)]), source)
+        case .send(let id, let offset, let count):
+            queue(id, output(offset, count), nil)
+        case .resume(let id):
+            if let socket = socket(id) { resume(socket) }
+        case .close(let id, let style):
+            if let socket = socket(id) { close(socket, isFlushed: style == .flushed) }
+        case .serve(let id, let client):
+            guard let socket = socket(id) else { return }
+            socket.peer = .client(client)
+            arm(socket)
+        case .connect(let server):
+            guard core.isWanted(server) else { return }
+            _ = core.endpoint(of: server)
+            attempts.insert(server)
+            postgres.connect(server)
+        case .abandonConnect(let server):
+            attempts.remove(server)
+        case .log(_, let offset, let count):
+            trace.note(now, "log: ", output(offset, count))
+        case .openConsole:
+            fail("nobody asked for the console")
+        case .broadcastCancel, .acknowledge, .drained:
+            break
+        }
+    }
+
+    private func output(_ offset: Int, _ count: Int) -> [UInt8] {
+        Array(UnsafeRawBufferPointer(start: core.output.baseAddress + offset, count: count))
+    }
+
+    private func resume(_ socket: Socket) {
+        guard socket.state == .open else { return }
+        if socket.isPaused {
+            socket.isPaused = false
+            arm(socket)
+        }
+        guard socket.isHeld, !socket.isResumed else { return }
+        socket.isResumed = true
+        resumed.append(socket)
+    }
+
+    /// Shows the core the held input it has asked for again.
+    func deliverResumed() {
+        var index = 0
+        while index < resumed.count, failure == nil {
+            let socket = resumed[index]
+            index += 1
+            socket.isResumed = false
+            guard socket.state == .open else { continue }
+            socket.isHeld = false
+            socket.needed = 0
+            showHeld(socket)
+            arm(socket)
+        }
+        resumed.removeAll()
+    }
+
+    // MARK: Sending
+
+    private func queue(_ id: ConnectionID, _ bytes: [UInt8], _ source: Socket?) {
+        guard let socket = socket(id), socket.state == .open else { return }
+        socket.queued.append(bytes)
+        markDirty(socket)
+        if let source, source !== socket, socket.queued.count > setup.highWater {
+            source.isPaused = true
+            socket.blocks = source
+        }
+    }
+
+    private func markDirty(_ socket: Socket) {
+        guard !socket.isDirty else { return }
+        socket.isDirty = true
+        dirty.append(socket)
+    }
+
+    func startSends() {
+        for socket in dirty {
+            socket.isDirty = false
+            startSend(socket)
+        }
+        dirty.removeAll()
+    }
+
+    private func startSend(_ socket: Socket) {
+        guard !socket.isSending, socket.state != .closed else { return }
+        guard !socket.queued.isEmpty else {
+            if socket.state == .flushing, !socket.isWriteShut {
+                socket.isWriteShut = true
+                leave(socket, .closed)
+            }
+            return
+        }
+        socket.isSending = true
+        schedule(after: latency()) { self.sent(socket) }
+    }
+
+    private func sent(_ socket: Socket) {
+        guard socket.state != .closed else { return }
+        if socket.outgoingEnd == .reset {
+            socket.isSending = false
+            socket.queued.removeAll()
+            unblock(socket)
+            if socket.state == .flushing { return beginClose(socket) }
+            if let peer = socket.peer { tell(.closed(peer, "broken pipe")) }
+            return
+        }
+        let room = setup.networkRoom - socket.outgoing.count
+        guard room > 0 else {
+            socket.waitsForRoom = true
+            return
+        }
+        socket.isSending = false
+        let limit = min(room, socket.queued.count)
+        let count = random.chance(setup.splitPercent) ? random.number(1...limit) : limit
+        socket.outgoing.append(socket.queued.take(count))
+        depart(socket)
+        if socket.queued.count <= setup.lowWater { unblock(socket) }
+        if !socket.queued.isEmpty || socket.state == .flushing { startSend(socket) }
+    }
+
+    private func unblock(_ socket: Socket) {
+        guard let other = socket.blocks else { return }
+        socket.blocks = nil
+        guard other.isPaused else { return }
+        other.isPaused = false
+        arm(other)
+    }
+
+    /// Brings what the network has to the far end.
+    func depart(_ socket: Socket) {
+        guard !socket.isDeparting, !socket.far.isStalled else { return }
+        guard !socket.outgoing.isEmpty || socket.outgoingEnd != nil else { return }
+        socket.isDeparting = true
+        schedule(after: latency()) { self.deliver(socket) }
+    }
+
+    private func deliver(_ socket: Socket) {
+        socket.isDeparting = false
+        guard !socket.far.isStalled else { return }
+        if socket.outgoing.isEmpty {
+            if let ending = socket.outgoingEnd { socket.far.ended(ending) }
+            return
+        }
+        let limit = socket.outgoing.count
+        let count = random.chance(setup.splitPercent) ? random.number(1...limit) : limit
+        socket.far.received(socket.outgoing.take(count))
+        if socket.waitsForRoom {
+            socket.waitsForRoom = false
+            schedule(after: latency()) { self.sent(socket) }
+        }
+        depart(socket)
+    }
+
+    private func leave(_ socket: Socket, _ ending: Ending) {
+        guard socket.outgoingEnd == nil else { return }
+        socket.outgoingEnd = ending
+        depart(socket)
+    }
+
+    // MARK: Ends
+
+    private func close(_ socket: Socket, isFlushed: Bool) {
+        guard socket.state == .open else { return }
+        if !isFlushed { return beginClose(socket) }
+        socket.state = .flushing
+        socket.isPaused = false
+        socket.isHeld = false
+        socket.held = []
+        schedule(after: 2_000_000_000) { self.beginClose(socket) }
+        arm(socket)
+        if !socket.isSending { markDirty(socket) }
+    }
+
+    private func beginClose(_ socket: Socket) {
+        guard socket.state != .closed else { return }
+        socket.state = .closed
+        socket.held = []
+        socket.queued.removeAll()
+        unblock(socket)
+        // Closing with unread input makes the kernel reset the connection.
+        leave(socket, socket.incoming.isEmpty ? .closed : .reset)
+    }
+}
