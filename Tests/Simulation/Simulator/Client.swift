@@ -13,7 +13,7 @@ final class Client: FarEnd {
     /// A message it has sent whose answers have not all come.
     struct Pending {
         var message: Message
-        /// The session before the message, if it can be cancelled.
+        /// The session before the message, if the message may be answered in another way.
         var before: Session?
         /// Number of its first answer.
         var firstAnswer: Int
@@ -128,10 +128,26 @@ final class Client: FarEnd {
         let before = ideal
         ideal.sleptMilliseconds = 0
         ideal.receive(message)
-        if ideal.sleptMilliseconds > 0 { entry.before = before }
+        let usesStatement = message.type == UInt8(ascii: "B") || message.type == UInt8(ascii: "D")
+        if ideal.sleptMilliseconds > 0 || before.block == .failed && usesStatement { entry.before = before }
         pending.append(entry)
-        expected += ideal.takeWritten()
+        let answers = ideal.takeWritten()
+        if world.setup.mode == .statement {
+            expected += answers.map { isBlock($0) ? Client.noBlocks : $0 }
+        } else {
+            expected += answers
+        }
     }
+
+    /// Says that a transaction block has been begun.
+    private func isBlock(_ answer: Message) -> Bool {
+        answer.type == UInt8(ascii: "Z") && answer.body != [UInt8(ascii: "I")]
+    }
+
+    /// What is answered instead of that in statement mode, before the end.
+    private static let noBlocks = Session.report(
+        "E", "FATAL",
+        Refusal(state: "0A000", text: "transaction blocks not allowed in statement pooling mode"))
 
     private var expectedCount: Int { expected.count - firstExpected }
 
@@ -180,9 +196,7 @@ final class Client: FarEnd {
 
     private func answer(_ message: Message) {
         if firstExpected < expected.count, expected[firstExpected] == message { return matched() }
-        if message.type == UInt8(ascii: "E"), message.field("C") == "57014", cancelRequests > 0 {
-            if rewindToCancelled(message) { return matched() }
-        }
+        if message.type == UInt8(ascii: "E"), isRightOtherwise(message) { return matched() }
         if message.type == UInt8(ascii: "E"), message.field("S") == "FATAL" { return dismiss(message) }
         let wanted =
             firstExpected < expected.count
@@ -191,6 +205,7 @@ final class Client: FarEnd {
     }
 
     private func matched() {
+        if expected[firstExpected] == Client.noBlocks { isDismissed = true }
         firstExpected += 1
         matchedCount += 1
         if firstExpected > 200 {
@@ -211,29 +226,50 @@ final class Client: FarEnd {
         }
     }
 
-    /// Works out anew what has to be answered, with the message cancelled whose answer is due.
-    private func rewindToCancelled(_ message: Message) -> Bool {
+    /// Whether an error that a private session would not have given is right all the same: because the client
+    /// has asked for a query to be cancelled; or because in a failed transaction nothing can be prepared, so
+    /// the server says that it has failed before it looks at what is asked of the statement.
+    private func isRightOtherwise(_ error: Message) -> Bool {
+        switch error.field("C") {
+        case "57014" where cancelRequests > 0:
+            guard rewind({ $0.isCancelled = true }) else { return false }
+            world.statistics.cancelled += 1
+        case "25P02" where world.setup.isVirtual:
+            guard rewind({ $0.isUnusable = true }) else { return false }
+        default:
+            return false
+        }
+        return firstExpected < expected.count && expected[firstExpected] == error
+    }
+
+    /// Works out anew what has to be answered, when the message whose answer is due is carried out under
+    /// another condition.
+    private func rewind(_ change: (inout Session) -> Void) -> Bool {
         guard let index = pending.lastIndex(where: { $0.firstAnswer <= matchedCount }),
             let before = pending[index].before
         else { return false }
-        let again = pending[index...]
-        let firstAnswer = again.first!.firstAnswer
+        let again = Array(pending[index...])
+        let firstAnswer = again[0].firstAnswer
+        let matched = matchedCount
         pending.removeSubrange(index...)
         expected = []
         firstExpected = 0
-        let matched = matchedCount
         matchedCount = firstAnswer
         ideal = before
-        _ = ideal.takeWritten()
-        for (offset, entry) in again.enumerated() {
-            ideal.isCancelled = offset == 0
+        ideal.output = []
+        change(&ideal)
+        for entry in again {
             predict(entry.message)
+            ideal.isCancelled = false
+            ideal.isUnusable = false
         }
-        ideal.isCancelled = false
         firstExpected = matched - firstAnswer
         matchedCount = matched
-        world.statistics.cancelled += 1
-        return firstExpected < expected.count && expected[firstExpected] == message
+        return true
+    }
+
+    /// Asks for what runs to be cancelled, over another connection.
+    func cancel() {
     }
 
     // MARK: Time

@@ -60,6 +60,8 @@ struct Session {
     var sleptMilliseconds: UInt64 = 0
     /// The message is being cancelled: the first thing that takes long fails.
     var isCancelled = false
+    /// The next message finds no statement that can be used, because the transaction has failed.
+    var isUnusable = false
 
     init(settings: Settings, parameters: [String: String], defaults: [String: String]) {
         self.settings = settings
@@ -273,7 +275,11 @@ struct Session {
 
     private func refuseInFailed(_ command: Command?) throws(Refusal) {
         guard block == .failed, let command, !command.endsTransaction else { return }
-        throw Refusal(
+        throw Session.failedTransaction
+    }
+
+    private static var failedTransaction: Refusal {
+        Refusal(
             state: "25P02",
             text: "current transaction is aborted, commands ignored until end of transaction block")
     }
@@ -319,7 +325,11 @@ struct Session {
         write("1")
     }
 
-    private func statement(_ name: String) throws(Refusal) -> Prepared {
+    private mutating func statement(_ name: String) throws(Refusal) -> Prepared {
+        if isUnusable {
+            isUnusable = false
+            throw Session.failedTransaction
+        }
         if let statement = statements[name] { return statement }
         throw Refusal(
             state: "26000",

@@ -1,11 +1,20 @@
 import Base
 import Config
 
+/// What happens in a world.
+public enum Scope: Sendable {
+    /// Simple queries only.
+    case simple
+    /// The extended protocol too.
+    case extended
+}
+
 /// What a world is made of; everything follows from the seed.
 struct Setup {
     enum Mode: String { case session, transaction, statement }
 
     let seed: UInt64
+    let scope: Scope
     /// How PostgreSQL misbehaves on purpose, to see whether the oracle notices.
     var sabotage: Sabotage?
     var mode = Mode.transaction
@@ -21,6 +30,9 @@ struct Setup {
     /// PostgreSQL reports changed parameters at once, as before version 14.
     var reportsAtOnce = false
 
+    /// How many clients of a hundred leave in the middle of something.
+    var vanishPercent = 0
+
     // The network.
     /// How many deliveries of a hundred are cut at random.
     var splitPercent = 0
@@ -35,8 +47,9 @@ struct Setup {
     var isSabotaged: Bool { sabotage != nil }
 
     /// The world of a seed.
-    init(seed: UInt64, sabotage: Sabotage? = nil) {
+    init(seed: UInt64, scope: Scope, sabotage: Sabotage? = nil) {
         self.seed = seed
+        self.scope = scope
         self.sabotage = sabotage
         var random = Random(seed: seed)
         mode = random.pick([.transaction, .transaction, .transaction, .transaction, .session, .statement])
@@ -47,6 +60,7 @@ struct Setup {
         maxPrepared = random.pick([1, 2, 3, 3, 20])
         bursts = random.number(3...14)
         reportsAtOnce = random.chance(20)
+        vanishPercent = random.pick([0, 0, 30])
         splitPercent = random.pick([0, 0, 10, 50, 95])
         bufferSize = random.pick([64, 500, 16_384, 16_384])
         networkRoom = random.pick([400, 5000, 65_536, 65_536])

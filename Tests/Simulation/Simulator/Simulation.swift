@@ -27,10 +27,13 @@ public enum Simulation {
     /// Lives through the world of a seed. The same seed gives the same world.
     ///
     /// - Parameters:
+    ///   - scope: what happens in it.
     ///   - sabotage: how PostgreSQL lies in it.
     ///   - traceLimit: how many of the last events are told.
-    public static func run(seed: UInt64, sabotage: Sabotage? = nil, traceLimit: Int = 0) -> Outcome {
-        let setup = Setup(seed: seed, sabotage: sabotage)
+    public static func run(
+        seed: UInt64, scope: Scope = .extended, sabotage: Sabotage? = nil, traceLimit: Int = 0
+    ) -> Outcome {
+        let setup = Setup(seed: seed, scope: scope, sabotage: sabotage)
         let world = World(setup, trace: Trace(limit: traceLimit))
         world.live()
         var outcome = Outcome()
@@ -79,6 +82,17 @@ extension World {
                 guard let server = core.servers.handle(at: slot) else { continue }
                 if core.servers[server].state != .idle {
                     fail("a server is \(core.servers[server].state), and nobody is there")
+                }
+            }
+        #endif
+        #if DEBUG || INVARIANTS
+            for backend in postgres.backends where setup.isVirtual && !backend.isGone {
+                guard case .server(let server)? = backend.socket.peer, core.servers.contains(server) else {
+                    continue
+                }
+                let believed = Int(core.servers[server].statements.count)
+                if believed != backend.statementCount {
+                    fail("server \(backend.number) has \(backend.statementCount) statements, not \(believed)")
                 }
             }
         #endif
