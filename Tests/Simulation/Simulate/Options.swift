@@ -8,6 +8,7 @@ struct Options {
     private var minutes: Double?
     private var isTraced = false
     private var mayFail = 1
+    private var scope = Scope.faults
 
     init(_ arguments: ArraySlice<String>) {
         first = UInt64.random(in: 1...1_000_000_000)
@@ -18,6 +19,7 @@ struct Options {
             case "--seed": first = Options.number(&rest, option)
             case "--seeds": count = Options.number(&rest, option)
             case "--minutes": minutes = Double(Options.text(&rest, option)) ?? 0
+            case "--scope": scope = Options.scope(Options.text(&rest, option))
             case "--failures": mayFail = Int(Options.number(&rest, option))
             default: Options.stop()
             }
@@ -34,8 +36,15 @@ struct Options {
         return number
     }
 
+    private static func scope(_ name: String) -> Scope {
+        guard let scope = Scope(rawValue: name) else { stop() }
+        return scope
+    }
+
     private static func stop() -> Never {
-        print("usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace]")
+        print(
+            "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
+                + "[--scope simple | extended | faults]")
         exit(2)
     }
 
@@ -49,7 +58,7 @@ struct Options {
         while worlds < limit, failures < mayFail {
             if let minutes, Options.now - start > minutes * 60 { break }
             let seed = first + worlds
-            let outcome = Simulation.run(seed: seed, traceLimit: isTraced ? 1_000_000 : 0)
+            let outcome = Simulation.run(seed: seed, scope: scope, traceLimit: isTraced ? 1_000_000 : 0)
             worlds += 1
             totals.events += outcome.events
             totals.requests += outcome.requests
@@ -72,7 +81,7 @@ struct Options {
 
     /// The world again, this time with its last events.
     private func tell(_ seed: UInt64) {
-        let outcome = Simulation.run(seed: seed, traceLimit: 60)
+        let outcome = Simulation.run(seed: seed, scope: scope, traceLimit: 60)
         if !isTraced { print(outcome.trace) }
         print(outcome.setup)
         print("FAILED: seed \(seed): \(outcome.failure ?? "not the second time")")

@@ -43,6 +43,9 @@ final class Client: FarEnd {
     private var cancelRequests = 0
     /// The client has been told a reason for which it is being sent away.
     private var isDismissed = false
+    /// PostgreSQL itself has said that it ends the session; the pooler may add to that.
+    private var isAnnounced = false
+    private let cancels: Bool
 
     var script: Script!
     private var isWaitingForTime = false
@@ -59,6 +62,7 @@ final class Client: FarEnd {
         if random.chance(20) { startup["TimeZone"] = random.pick(["UTC", "Europe/Paris"]) }
         if random.chance(10) { startup["client_encoding"] = random.pick(["UTF8", "LATIN1"]) }
         self.startup = startup
+        cancels = random.chance(world.setup.cancelPercent)
         ideal = Session(
             settings: Session.Settings(
                 user: "u\(user)", database: "r\(database)", reportsAtOnce: world.setup.reportsAtOnce),
@@ -75,12 +79,8 @@ final class Client: FarEnd {
 
     /// Connects and logs in.
     func start() {
-        socket = world.makeSocket(self)
         state = .login
-        world.tell(
-            .accepted(
-                socket.id,
-                ClientOrigin(address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)))
+        socket = world.accept(self)
         world.trace.note(world.now, "\(name) connects to d\(database) as u\(user) with \(startup)")
         var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]
         for name in startup.keys.sorted() { parameters.append((name, startup[name]!)) }
@@ -104,6 +104,8 @@ final class Client: FarEnd {
     }
 
     private func unexplainedEnd(_ ending: Ending) {
+        // In the middle of a message nothing can be said.
+        if !splitter.rest.isEmpty, !world.reasons.isEmpty { return }
         world.fail("\(name) is disconnected without a reason")
     }
 
@@ -169,6 +171,7 @@ final class Client: FarEnd {
         splitter.add(bytes)
         while state != .gone, world.failure == nil, let message = splitter.next() {
             world.trace.note(world.now, "\(name) <- \(message.words(fromClient: false))")
+            if isAnnounced { continue }
             if isDismissed { return world.fail("\(name) is answered after the reason for its dismissal") }
             state == .login ? login(message) : answer(message)
         }
@@ -195,6 +198,10 @@ final class Client: FarEnd {
     }
 
     private func answer(_ message: Message) {
+        // The pooler may say that the client has to wait.
+        if message.type == UInt8(ascii: "N"), message.field("M").hasPrefix("No server connection available") {
+            return
+        }
         if firstExpected < expected.count, expected[firstExpected] == message { return matched() }
         if message.type == UInt8(ascii: "E"), isRightOtherwise(message) { return matched() }
         if message.type == UInt8(ascii: "E"), message.field("S") == "FATAL" { return dismiss(message) }
@@ -221,7 +228,11 @@ final class Client: FarEnd {
         let state = message.field("C")
         world.statistics.lost += 1
         isDismissed = true
-        if message.field("S") != "FATAL" || !world.excuses.contains(state) {
+        isAnnounced = state == "57P01"
+        if message.field("M").hasPrefix("server conn crashed") { world.toldOfBrokenServers += 1 }
+        if message.field("S") != "FATAL" || !world.reasons.contains(state)
+            || world.toldOfBrokenServers > world.brokenServers
+        {
             world.fail("\(name) is sent away: \(state) \(message.field("M"))")
         }
     }
@@ -270,6 +281,27 @@ final class Client: FarEnd {
 
     /// Asks for what runs to be cancelled, over another connection.
     func cancel() {
+        guard cancels, state == .running else { return }
+        cancelRequests += 1
+        world.trace.note(world.now, "\(name) asks for its query to be cancelled")
+        world.requesters.append(CancelRequester(world, key))
+    }
+
+    /// Reads nothing for a time in nanoseconds.
+    func stall(_ nanoseconds: UInt64) {
+        isStalled = true
+        world.schedule(after: nanoseconds) {
+            self.isStalled = false
+            self.world.depart(self.socket)
+        }
+    }
+
+    /// Sends the beginning of a message, and leaves.
+    func vanish(_ ending: Ending, inside message: Message) {
+        guard state == .running else { return }
+        let bytes = message.bytes
+        world.write(socket, Array(bytes.prefix(random.number(1...(bytes.count - 1)))))
+        vanish(ending)
     }
 
     // MARK: Time

@@ -12,6 +12,22 @@ final class Postgres {
     private(set) var backends: [Backend] = []
     /// The last row that any backend has answered, for sabotage.
     var lastRow: Message?
+    /// How it refuses to be connected to, if it does.
+    var refusing: Refusing?
+
+    /// Ways not to let somebody in.
+    enum Refusing: CaseIterable {
+        case nobodyListens, hangs, tooMany, startingUp
+
+        /// The SQLSTATE it gives.
+        var state: String? {
+            switch self {
+            case .tooMany: "53300"
+            case .startingUp: "57P03"
+            case .nobodyListens, .hangs: nil
+            }
+        }
+    }
 
     init(_ world: World) { self.world = world }
 
@@ -21,7 +37,13 @@ final class Postgres {
     }
 
     private func accept(_ server: Handle<Server>) {
-        guard world.attempts.remove(server) != nil else { return }
+        guard world.attempts.contains(server) else { return }
+        // Then nothing is heard of it until the core gives up.
+        if refusing == .hangs { return }
+        world.attempts.remove(server)
+        if refusing == .nobodyListens {
+            return world.tell(.connectFailed(server, .connect("connection refused")))
+        }
         let backend = Backend(world, number: backends.count)
         backends.append(backend)
         let socket = world.makeSocket(backend)
@@ -62,7 +84,9 @@ final class Backend: FarEnd {
         secret = world.random.below(1 << 30)
     }
 
-    var isStalled: Bool { false }
+    /// It reads when it has nothing else to do.
+    var isStalled: Bool { !isGone && (isBusy || !hasRoom) }
+    private var hasRoom: Bool { socket.incoming.count < world.setup.networkRoom }
 
     func received(_ bytes: [UInt8]) {
         guard !isGone else { return }
@@ -75,7 +99,10 @@ final class Backend: FarEnd {
         world.end(socket, .closed)
     }
 
-    func roomCame() { work() }
+    func roomCame() {
+        work()
+        world.depart(socket)
+    }
 
     /// Ends without a word.
     func vanish(_ ending: Ending) {
@@ -84,10 +111,25 @@ final class Backend: FarEnd {
         world.end(socket, ending)
     }
 
+    /// Ends as an administrator, a crash or the network makes it.
+    func terminate(isAnnounced: Bool, _ ending: Ending) {
+        guard !isGone else { return }
+        world.trace.note(world.now, "server \(number) ends: \(isAnnounced ? "announced" : "\(ending)")")
+        world.excuses.insert("08006")
+        world.brokenServers += 1
+        if isAnnounced, hasStarted {
+            world.excuses.insert("57P01")
+            session?.terminate(
+                Refusal(state: "57P01", text: "terminating connection due to administrator command"))
+            answer()
+        }
+        vanish(ending)
+    }
+
     // MARK: Work
 
     private func work() {
-        while !isGone, !isBusy, world.failure == nil, socket.incoming.count < world.setup.networkRoom {
+        while !isGone, !isBusy, world.failure == nil, hasRoom {
             if !hasStarted {
                 guard let packet = splitter.packet() else { return }
                 hasStarted = true
@@ -102,8 +144,10 @@ final class Backend: FarEnd {
             isBusy = true
             world.schedule(after: world.latency()) {
                 self.isBusy = false
-                if !self.isGone { self.perform(message) }
+                guard !self.isGone else { return self.world.depart(self.socket) }
+                self.perform(message)
                 self.work()
+                self.world.depart(self.socket)
             }
         }
     }
@@ -125,6 +169,11 @@ final class Backend: FarEnd {
                 user: parameters["user"] ?? "", database: parameters["database"] ?? "",
                 reportsAtOnce: world.setup.reportsAtOnce),
             parameters: Setup.serverDefaults, defaults: Setup.serverDefaults)
+        if let state = world.postgres.refusing?.state {
+            session.terminate(Refusal(state: state, text: "nobody gets in"))
+            self.session = session
+            return answer()
+        }
         session.greet(processID: processID, secret: secret)
         self.session = session
         answer()
@@ -149,9 +198,11 @@ final class Backend: FarEnd {
     }
 
     private func finish(isCancelled: Bool) {
-        guard let message = running, !isGone else { return }
+        guard let message = running else { return }
         running = nil
         isBusy = false
+        defer { world.depart(socket) }
+        guard !isGone else { return }
         session?.isCancelled = isCancelled
         session?.receive(message)
         session?.isCancelled = false
@@ -196,7 +247,8 @@ final class Backend: FarEnd {
         for message in messages {
             result.append(message)
             let isRow = message.type == UInt8(ascii: "D")
-            guard hasStarted, world.random.chance(10), let lie = world.setup.sabotage else { continue }
+            guard let lie = world.setup.sabotage, world.random.chance(lie == .changesErrors ? 100 : 10)
+            else { continue }
             switch lie {
             case .mixesUpRows:
                 if isRow, let other = world.postgres.lastRow { result[result.count - 1] = other }

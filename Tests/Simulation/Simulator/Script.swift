@@ -14,6 +14,9 @@ final class Script {
         case cancel
         case leave
         case vanish(Ending)
+        case vanishInside(Ending, Message)
+        /// Nanoseconds without reading.
+        case stall(UInt64)
     }
 
     unowned let client: Client
@@ -49,6 +52,8 @@ final class Script {
             case .cancel: client.cancel()
             case .leave: client.send(Frontend.terminate)
             case .vanish(let ending): client.vanish(ending)
+            case .vanishInside(let ending, let message): client.vanish(ending, inside: message)
+            case .stall(let nanoseconds): client.stall(nanoseconds)
             }
             next += 1
         }
@@ -79,19 +84,23 @@ final class Script {
         guard burstsLeft > 0 else { return finish() }
         burstsLeft -= 1
         if random.chance(30) { think() }
+        if random.chance(3) { steps.append(.stall(UInt64(random.below(300)) * 1_000_000)) }
+        if client.world.setup.scope == .faults, random.chance(2) { steps.append(.pause(1_500_000_000)) }
         if plan.block == .open || plan.block == .failed, random.chance(35) { return endTransaction() }
         switch client.world.setup.scope == .simple ? random.below(25) : random.below(100) {
         case 0..<25: queries()
         case 25..<75: pipeline()
         case 75..<85: talk()
         case 85..<92: copyIn()
+        case 94..<97: sleep()
         case 92..<94:
             steps.append(.waitForAll)
             query(random.pick(["discard all", "deallocate all"]))
             steps.append(.waitForAll)
         default: query(random.pick(["begin", "begin", "commit", "rollback"]))
         }
-        if random.chance(70) { steps.append(.waitForAll) } else { steps.append(.waitForGroups(2)) }
+        let waits = !client.world.setup.pipelines || random.chance(70)
+        steps.append(waits ? .waitForAll : .waitForGroups(2))
     }
 
     private func finish() {
@@ -99,7 +108,9 @@ final class Script {
         if random.chance(setup.vanishPercent) {
             setup.scope == .simple ? queries() : pipeline()
             if random.chance(50) { think() }
-            return steps.append(.vanish(random.chance(50) ? .reset : .closed))
+            let ending: Ending = random.chance(50) ? .reset : .closed
+            if random.chance(50) { return steps.append(.vanish(ending)) }
+            return steps.append(.vanishInside(ending, Frontend.parse("a", "select '\(mark())' as k")))
         }
         if plan.block == .open || plan.block == .failed, random.chance(80) { endTransaction() }
         if !random.chance(10) { steps.append(.waitForAll) }
@@ -133,6 +144,19 @@ final class Script {
             }
             if random.chance(50) { steps.append(.waitForAll) }
         }
+    }
+
+    /// Something long, which may be cancelled.
+    private func sleep() {
+        let text = "select '\(mark())' as k, pg_sleep(0.\(random.number(1...9))) as s"
+        if random.chance(50) {
+            query(text)
+        } else {
+            add(Frontend.parse("", text), Frontend.bind("", "", []), Frontend.execute(""), Frontend.sync)
+        }
+        if random.chance(20) { query("select '\(mark())' as k") }
+        if random.chance(90) { steps.append(.pause(UInt64(random.below(200)) * 1_000_000)) }
+        steps.append(.cancel)
     }
 
     /// A statement without parameters.
@@ -174,6 +198,7 @@ final class Script {
             for _ in 0..<random.number(1...4) { operation() }
             add(Frontend.sync)
             if random.chance(15) { steps.append(.waitForGroups(1)) }
+            if !client.world.setup.pipelines { steps.append(.waitForAll) }
         }
     }
 

@@ -144,6 +144,13 @@ struct Session {
         flush()
     }
 
+    /// Says why the session ends, and ends it.
+    mutating func terminate(_ refusal: Refusal) {
+        write(Session.report("E", "FATAL", refusal))
+        flush()
+        isOver = true
+    }
+
     /// What a new session says first.
     mutating func greet(processID: Int, secret: Int) {
         write(Message("R", [0, 0, 0, 0]))
@@ -294,12 +301,7 @@ struct Session {
             case UInt8(ascii: "E"): try execute(&fields)
             case UInt8(ascii: "C"): close(&fields)
             default:
-                write(
-                    Session.report(
-                        "E", "FATAL",
-                        Refusal(state: "08P01", text: "invalid frontend message type \(message.type)")))
-                flush()
-                isOver = true
+                terminate(Refusal(state: "08P01", text: "invalid frontend message type \(message.type)"))
             }
         } catch {
             fail(error, isExtended: true)
@@ -449,14 +451,10 @@ struct Session {
         case UInt8(ascii: "H"), UInt8(ascii: "S"):
             break
         default:
-            write(
-                Session.report(
-                    "E", "FATAL",
-                    Refusal(
-                        state: "08P01",
-                        text: "terminating connection because protocol synchronization was lost")))
-            flush()
-            isOver = true
+            terminate(
+                Refusal(
+                    state: "08P01",
+                    text: "terminating connection because protocol synchronization was lost"))
         }
     }
 }

@@ -2,11 +2,13 @@ import Base
 import Config
 
 /// What happens in a world.
-public enum Scope: Sendable {
+public enum Scope: String, Sendable {
     /// Simple queries only.
     case simple
     /// The extended protocol too.
     case extended
+    /// And things go wrong.
+    case faults
 }
 
 /// What a world is made of; everything follows from the seed.
@@ -30,6 +32,14 @@ struct Setup {
     /// PostgreSQL reports changed parameters at once, as before version 14.
     var reportsAtOnce = false
 
+    /// Clients send a group of messages before the one in front of it has been answered.
+    var pipelines = true
+    /// How many worlds of a hundred have operators in them.
+    var orderPercent = 0
+    /// How many clients of a hundred ask for queries to be cancelled.
+    var cancelPercent = 0
+    /// SQLSTATEs with which a client may be sent away because of what the configuration says.
+    var excuses: Set<String> = []
     /// How many clients of a hundred leave in the middle of something.
     var vanishPercent = 0
 
@@ -67,7 +77,32 @@ struct Setup {
         highWater = random.pick([200, 2000, 16_384])
         lowWater = highWater / 4
         heldLimit = random.pick([100, 4096])
+        pipelines = random.chance(60)
+        addLines(&random)
+    }
+
+    private mutating func addLines(_ random: inout Random) {
         if mode == .statement || random.chance(20) { lines.append("server_round_robin = 1") }
+        guard scope != .simple else { return }
+        orderPercent = 25
+        cancelPercent = random.pick([0, 0, 50])
+        let harmless = [
+            "server_lifetime = 1", "server_idle_timeout = 1", "server_check_delay = 0",
+            "server_reset_query_always = 1", "min_pool_size = 2", "max_db_connections = 2",
+            "max_user_connections = 2", "server_fast_close = 1", "reserve_pool_size = 1",
+            "log_connections = 0", "server_check_query = select 1",
+        ]
+        for line in harmless where random.chance(8) { lines.append(line) }
+        let harmful = [
+            ("query_wait_timeout = 1", "57014"), ("query_timeout = 1", "57014"),
+            ("idle_transaction_timeout = 1", "25P03"), ("transaction_timeout = 1", "25P04"),
+            ("client_idle_timeout = 1", "57P05"), ("client_login_timeout = 1", "08P01"),
+        ]
+        guard scope == .faults else { return }
+        for (line, state) in harmful where random.chance(8) {
+            lines.append(line)
+            excuses.formUnion([state, "57P03"])
+        }
     }
 
     /// Whether prepared statements are kept by the pooler.

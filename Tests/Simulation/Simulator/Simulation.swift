@@ -57,13 +57,22 @@ extension World {
             clients.append(client)
             schedule(after: UInt64(random.below(20)) * 100_000) { client.start() }
         }
+        planOrders()
+        planFaults()
         let isOver = run(nanoseconds: 100_000_000_000) { clients.allSatisfy(\.isGone) }
         guard failure == nil else { return }
         guard isOver else {
             let waiting = clients.filter { !$0.isGone }.map(\.name).joined(separator: ", ")
             return fail("not answered after 100 seconds: \(waiting)")
         }
-        _ = run(nanoseconds: 3_000_000_000) { false }
+        // Longer than any timeout that is left at its default.
+        _ = run(nanoseconds: setup.scope == .faults ? 20_000_000_000 : 5_000_000_000) { false }
+        if acknowledged.count != Int(ordered) {
+            fail("of \(ordered) orders are acknowledged: \(acknowledged.sorted())")
+        }
+        if let requester = requesters.first(where: { !$0.isGone }) {
+            fail("a cancel request is not done: \(requester)")
+        }
         checkRest()
     }
 

@@ -18,6 +18,16 @@ extension World {
         return socket
     }
 
+    /// A client connects.
+    func accept(_ far: any FarEnd) -> Socket {
+        let socket = makeSocket(far)
+        tell(
+            .accepted(
+                socket.id,
+                ClientOrigin(address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)))
+        return socket
+    }
+
     private func socket(_ id: ConnectionID) -> Socket? {
         guard id.slot < sockets.count else {
             fail("the core names a connection that never was")
@@ -30,7 +40,7 @@ extension World {
 
     /// The far end has sent something.
     func write(_ socket: Socket, _ bytes: [UInt8]) {
-        guard socket.incomingEnd == nil, !bytes.isEmpty else { return }
+        guard socket.incomingEnd == nil, !bytes.isEmpty, socket.state != .closed else { return }
         socket.incoming.append(bytes)
         arm(socket)
     }
@@ -145,6 +155,7 @@ extension World {
         core.actions.removeAll()
         core.output.removeAll()
         checkInvariants()
+        while !afterwards.isEmpty { tell(afterwards.removeFirst()) }
     }
 
     private func carryOut(_ action: Action, _ bytes: [UInt8], _ source: Socket?) {
@@ -175,7 +186,11 @@ extension World {
             trace.note(now, "log: ", output(offset, count))
         case .openConsole:
             fail("nobody asked for the console")
-        case .broadcastCancel, .acknowledge, .drained:
+        case .broadcastCancel(let client, _, _):
+            afterwards.append(.cancelBroadcast(client, workers: 0))
+        case .acknowledge(let epoch):
+            acknowledged.insert(epoch)
+        case .answerCancel, .drained:
             break
         }
     }
@@ -335,5 +350,7 @@ extension World {
         unblock(socket)
         // Closing with unread input makes the kernel reset the connection.
         leave(socket, socket.incoming.isEmpty ? .closed : .reset)
+        socket.incoming.removeAll()
+        depart(socket)
     }
 }

@@ -24,6 +24,16 @@ final class World {
     private(set) var failure: String?
     /// SQLSTATEs that a client may be sent away with, because of what has been done to the world.
     var excuses: Set<String> = []
+    /// Connections of clients that the fault plan has broken while they were linked, and clients that were
+    /// told so.
+    var brokenServers = 0
+    var toldOfBrokenServers = 0
+    /// Numbers of orders given and acknowledged.
+    var ordered: UInt64 = 0
+    var acknowledged: Set<UInt64> = []
+    var requesters: [CancelRequester] = []
+    /// What the core is told when it is done with the rest.
+    var afterwards: [Event] = []
 
     private let memory: UnsafeMutableRawPointer
 
@@ -70,9 +80,12 @@ final class World {
     func refillEntropy() {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(24 * 1024)
-        for _ in 0..<(3 * 1024) { bytes.appendInteger(random.next()) }
+        for _ in 0..<(3 * 1024) { withUnsafeBytes(of: random.next()) { bytes.append(contentsOf: $0) } }
         core.entropy.add(bytes.rawSpan)
     }
+
+    /// SQLSTATEs that a client may be sent away with.
+    var reasons: Set<String> { excuses.union(setup.excuses) }
 
     // MARK: Time
 

@@ -1,0 +1,63 @@
+import Base
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// What goes wrong in a world.
+extension World {
+    /// SQLSTATEs of a lost or refused connection to PostgreSQL.
+    private static let lost = "08006"
+
+    /// Plans faults for the time in which the clients are at work.
+    func planFaults() {
+        guard setup.scope == .faults else { return }
+        for _ in 0..<random.number(1...4) {
+            let time = UInt64(random.below(3000)) * 1_000_000
+            switch random.below(5) {
+            case 0...1: schedule(after: time) { self.breakBackend() }
+            case 2: schedule(after: time) { self.restart() }
+            case 3: schedule(after: time) { self.refuse(for: UInt64(self.random.below(2000)) * 1_000_000) }
+            default: schedule(after: time) { self.breakClient() }
+            }
+        }
+    }
+
+    /// A server process ends, announced or not.
+    private func breakBackend() {
+        let backends = postgres.backends.filter { !$0.isGone }
+        guard !backends.isEmpty else { return }
+        let backend = random.pick(backends)
+        backend.terminate(isAnnounced: random.chance(50), random.chance(50) ? .reset : .closed)
+    }
+
+    /// All server processes end, and for a while nobody gets in.
+    private func restart() {
+        for backend in postgres.backends where !backend.isGone {
+            backend.terminate(isAnnounced: true, .closed)
+        }
+        refuse(for: UInt64(random.below(1500)) * 1_000_000)
+    }
+
+    /// For a while nobody gets in, in one way or the other.
+    private func refuse(for time: UInt64) {
+        excuses.formUnion([World.lost])
+        let refusal = random.pick(Postgres.Refusing.allCases)
+        if let state = refusal.state { excuses.insert(state) }
+        postgres.refusing = refusal
+        trace.note(now, "PostgreSQL refuses: \(refusal)")
+        schedule(after: time) {
+            self.postgres.refusing = nil
+            self.trace.note(self.now, "PostgreSQL is back")
+        }
+    }
+
+    /// A client vanishes in the middle of whatever it does.
+    private func breakClient() {
+        let there = clients.filter { !$0.isGone }
+        guard !there.isEmpty else { return }
+        random.pick(there).vanish(random.chance(50) ? .reset : .closed)
+    }
+}

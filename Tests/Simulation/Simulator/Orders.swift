@@ -1,0 +1,52 @@
+import Base
+import SharedState
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// What operators order meanwhile; no client must notice more than a delay.
+extension World {
+    /// Plans orders for the time in which the clients are at work.
+    func planOrders() {
+        guard random.chance(setup.orderPercent) else { return }
+        for _ in 0..<random.number(1...3) {
+            let time = UInt64(random.below(2000)) * 1_000_000
+            switch random.below(4) {
+            case 0...1: schedule(after: time) { self.pause() }
+            case 2: schedule(after: time) { self.order(.reconnect, self.someDatabase()) }
+            default: schedule(after: time) { self.reload() }
+            }
+        }
+    }
+
+    private func someDatabase() -> [UInt8]? {
+        random.chance(50) ? nil : Array("d\(random.below(setup.databases))".utf8)
+    }
+
+    private func order(_ kind: OrderKind, _ database: [UInt8]?) {
+        ordered += 1
+        trace.note(now, "order: \(kind) \(database.map { String(decoding: $0, as: UTF8.self) } ?? "all")")
+        tell(.order(Order(epoch: ordered, kind: kind, database: database)))
+    }
+
+    private func pause() {
+        let database = someDatabase()
+        order(.pause, database)
+        schedule(after: UInt64(random.below(500)) * 1_000_000) { self.order(.resume, database) }
+    }
+
+    /// A new configuration, with another size of pools and another number of prepared statements.
+    private func reload() {
+        var changed = setup
+        changed.poolSize = random.number(1...3)
+        if setup.maxPrepared > 0 { changed.maxPrepared = random.pick([1, 2, 20]) }
+        let (configuration, users) = changed.configuration()
+        ordered += 1
+        trace.note(
+            now, "reload: pool size \(changed.poolSize), max_prepared_statements \(changed.maxPrepared)")
+        tell(.configuration(configuration, userList: users, epoch: ordered))
+    }
+}
