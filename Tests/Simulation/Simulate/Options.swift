@@ -9,6 +9,7 @@ struct Options {
     private var isTraced = false
     private var mayFail = 1
     private var scope = Scope.faults
+    private var sabotage: Sabotage?
 
     init(_ arguments: ArraySlice<String>) {
         first = UInt64.random(in: 1...1_000_000_000)
@@ -20,6 +21,7 @@ struct Options {
             case "--seeds": count = Options.number(&rest, option)
             case "--minutes": minutes = Double(Options.text(&rest, option)) ?? 0
             case "--scope": scope = Options.scope(Options.text(&rest, option))
+            case "--sabotage": sabotage = Options.sabotage(Options.text(&rest, option))
             case "--failures": mayFail = Int(Options.number(&rest, option))
             default: Options.stop()
             }
@@ -41,10 +43,16 @@ struct Options {
         return scope
     }
 
+    private static func sabotage(_ name: String) -> Sabotage {
+        guard let sabotage = Sabotage(rawValue: name) else { stop() }
+        return sabotage
+    }
+
     private static func stop() -> Never {
         print(
             "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
-                + "[--scope simple | extended | faults]")
+                + "[--scope simple | extended | faults] "
+                + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]")
         exit(2)
     }
 
@@ -58,7 +66,8 @@ struct Options {
         while worlds < limit, failures < mayFail {
             if let minutes, Options.now - start > minutes * 60 { break }
             let seed = first + worlds
-            let outcome = Simulation.run(seed: seed, scope: scope, traceLimit: isTraced ? 1_000_000 : 0)
+            let outcome = Simulation.run(
+                seed: seed, scope: scope, sabotage: sabotage, traceLimit: isTraced ? 1_000_000 : 0)
             worlds += 1
             totals.events += outcome.events
             totals.requests += outcome.requests
@@ -81,7 +90,7 @@ struct Options {
 
     /// The world again, this time with its last events.
     private func tell(_ seed: UInt64) {
-        let outcome = Simulation.run(seed: seed, scope: scope, traceLimit: 60)
+        let outcome = Simulation.run(seed: seed, scope: scope, sabotage: sabotage, traceLimit: 60)
         if !isTraced { print(outcome.trace) }
         print(outcome.setup)
         print("FAILED: seed \(seed): \(outcome.failure ?? "not the second time")")

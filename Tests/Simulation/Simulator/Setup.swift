@@ -153,7 +153,7 @@ struct Setup {
 }
 
 /// A lie of the simulated PostgreSQL that the oracle has to notice.
-public enum Sabotage: Sendable, CaseIterable {
+public enum Sabotage: String, Sendable, CaseIterable {
     /// A row of one session is answered in another.
     case mixesUpRows
     /// A message is left out.
