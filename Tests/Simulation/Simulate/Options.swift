@@ -7,6 +7,7 @@ struct Options {
     private var count: UInt64?
     private var minutes: Double?
     private var isTraced = false
+    private var isRecorded = false
     private var mayFail = 1
     private var scope = Scope.faults
     private var sabotage: Sabotage?
@@ -17,6 +18,7 @@ struct Options {
         while let option = rest.popFirst() {
             switch option {
             case "--trace": isTraced = true
+            case "--conversation": isRecorded = true
             case "--seed": first = Options.number(&rest, option)
             case "--seeds": count = Options.number(&rest, option)
             case "--minutes": minutes = Double(Options.text(&rest, option)) ?? 0
@@ -58,6 +60,10 @@ struct Options {
 
     /// Runs the worlds; ends the process.
     mutating func run() -> Never {
+        if isRecorded {
+            for line in Simulation.conversation(seed: first) { print(line) }
+            exit(0)
+        }
         let start = Options.now
         let limit = isTraced ? 1 : count ?? (minutes == nil ? 1000 : .max)
         var failures = 0

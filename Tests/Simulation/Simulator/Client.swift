@@ -58,9 +58,13 @@ final class Client: FarEnd {
         user = random.below(world.setup.users)
         database = random.below(world.setup.databases)
         var startup: [String: String] = [:]
-        if random.chance(40) { startup["application_name"] = "app\(number)" }
-        if random.chance(20) { startup["TimeZone"] = random.pick(["UTC", "Europe/Paris"]) }
-        if random.chance(10) { startup["client_encoding"] = random.pick(["UTF8", "LATIN1"]) }
+        if !world.setup.isRecorded, random.chance(40) { startup["application_name"] = "app\(number)" }
+        if !world.setup.isRecorded, random.chance(20) {
+            startup["TimeZone"] = random.pick(["UTC", "Europe/Paris"])
+        }
+        if !world.setup.isRecorded, random.chance(10) {
+            startup["client_encoding"] = random.pick(["UTF8", "LATIN1"])
+        }
         self.startup = startup
         cancels = random.chance(world.setup.cancelPercent)
         ideal = Session(
@@ -134,11 +138,19 @@ final class Client: FarEnd {
         if ideal.sleptMilliseconds > 0 || before.block == .failed && usesStatement { entry.before = before }
         pending.append(entry)
         let answers = ideal.takeWritten()
+        if world.setup.isRecorded {
+            world.record.append("> " + Client.hexadecimal(message))
+            for answer in answers { world.record.append("< " + Client.hexadecimal(answer)) }
+        }
         if world.setup.mode == .statement {
             expected += answers.map { isBlock($0) ? Client.noBlocks : $0 }
         } else {
             expected += answers
         }
+    }
+
+    private static func hexadecimal(_ message: Message) -> String {
+        message.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 
     /// Says that a transaction block has been begun.

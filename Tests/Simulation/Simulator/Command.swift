@@ -12,6 +12,8 @@ enum Command: Equatable {
     case copyOut(rows: Int)
     case discardAll, deallocateAll
     case deallocate(String)
+    /// A query of a table that does not exist.
+    case missing(String)
 
     /// Whether it is accepted in a failed transaction.
     var endsTransaction: Bool { self == .commit || self == .rollback }
@@ -24,6 +26,20 @@ enum Command: Equatable {
         case .select(let selection): selection.columns.map(\.name)
         default: nil
         }
+    }
+
+    /// What is found out when the statement is analysed, which PostgreSQL does not do in a failed transaction.
+    func analyse() throws(Refusal) {
+        guard case .missing(let table) = self else { return }
+        throw Refusal(state: "42P01", text: "relation \"\(table)\" does not exist", position: 15)
+    }
+
+    /// What is found out when the statement is planned: constants are worked out then.
+    func makePlan() throws(Refusal) {
+        guard case .select(let selection) = self,
+            selection.columns.contains(where: { $0.content == .divisionByZero })
+        else { return }
+        throw Refusal(state: "22012", text: "division by zero")
     }
 
     /// How many parameters it has.
@@ -84,7 +100,7 @@ extension Command {
             return .set(name: String(parts[1]), value: unquoted(parts[3]))
         case "show": return .show(name: String(text.split(separator: " ")[1]))
         case "insert": return .insert
-        case "do": return .notice(unquoted(Substring(split(String(text), "'")[1])))
+        case "do": return .notice(split(String(text), "''")[3])
         case "copy":
             if words[1] == "t" { return .copyIn }
             return .copyOut(rows: Int(text.split(separator: ",")[1].split(separator: ")")[0]) ?? 0)
@@ -101,14 +117,14 @@ extension Command {
     private static func select(_ text: Substring) throws(Refusal) -> Command {
         let halves = split(String(text.dropFirst(7)), " from ")
         if halves.count > 1, halves[1].hasPrefix("missing") {
-            throw Refusal(state: "42P01", text: "relation \"\(halves[1])\" does not exist", position: 15)
+            return .missing(halves[1])
         }
         if halves[0].hasPrefix("pg_catalog.set_config(") { return setConfig(halves[0]) }
         var selection = Selection(columns: [])
         for item in split(halves[0], ", ") {
             let parts = split(item, " as ")
             let content = content(parts[0])
-            let name = parts.count > 1 ? parts[1] : parts[0]
+            let name = parts.count > 1 ? parts[1] : String(parts[0].prefix { $0 != "(" })
             selection.columns.append(Selection.Column(content: content, name: name))
         }
         if halves.count > 1, let count = halves[1].split(separator: ",").last?.prefix(while: { $0 != ")" }) {

@@ -172,7 +172,7 @@ final class Script {
         case 68..<73: "select x from missing_\(mark())"
         case 73..<78: "select '\(mark())' as k, 1/0 as z"
         case 78..<80: ""
-        case 80..<84: "do 'begin raise notice \"\(mark())\"; end'"
+        case 80..<84: "do 'begin raise notice ''%'', ''\(mark())''; end'"
         case 84..<87: "copy (select generate_series(1,\(random.number(1...4)))) to stdout"
         case 87..<92: "select repeat('x',\(random.pick([10, 300, 3000, 20_000]))) as \(mark())"
         case 92..<94: "select 'the same' as k"

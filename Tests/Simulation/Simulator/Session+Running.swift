@@ -18,7 +18,11 @@ extension Session {
             guard let key = Session.parameterNames.first(where: { $0.lowercased() == name.lowercased() })
             else { throw Refusal(state: "42704", text: "unrecognized configuration parameter \"\(name)\"") }
             if !isExtended { writeColumns([name], command) }
-            writeRow([parameters[key] ?? ""])
+            if portal.rowsSent == 0 {
+                portal.rowsSent = 1
+                writeRow([parameters[key] ?? ""])
+                if limit == 1 { return write("s") }
+            }
             write("C", "SHOW")
         case .select(let selection):
             try select(selection, &portal, limit, isExtended)
@@ -32,8 +36,8 @@ extension Session {
             for row in 1...max(rows, 1) where row <= rows { write(Message("d", Array("\(row)\n".utf8))) }
             write("c")
             write("C", "COPY \(rows)")
-        case .copyIn:
-            preconditionFailure("a COPY FROM STDIN is begun by its message")
+        case .copyIn, .missing:
+            preconditionFailure("what is begun or refused elsewhere is not run")
         case .discardAll:
             parameters = defaults
             portals.removeAll()
@@ -102,7 +106,7 @@ extension Session {
         case .database: return settings.database
         case .row: return String(row)
         case .repeated(let count): return String(repeating: "x", count: count)
-        case .divisionByZero: throw Refusal(state: "22012", text: "division by zero")
+        case .divisionByZero: preconditionFailure("it is refused when it is planned")
         case .sleep(let milliseconds):
             if isCancelled {
                 throw Refusal(state: "57014", text: "canceling statement due to user request")

@@ -265,6 +265,8 @@ struct Session {
                 portals[""] = nil
                 if commands.count > 1 || block == .open, command == .discardAll { throw Session.notInBlock }
                 beginCommand()
+                try command.analyse()
+                try command.makePlan()
                 if command == .copyIn { return beginCopyIn(isExtended: false) }
                 var portal = Portal(command: command, values: [])
                 try run(&portal, limit: 0, isExtended: false)
@@ -320,6 +322,7 @@ struct Session {
                 state: "42601", text: "cannot insert multiple commands into a prepared statement")
         }
         try refuseInFailed(commands.first)
+        try commands.first?.analyse()
         if !name.isEmpty, statements[name] != nil {
             throw Refusal(state: "42P05", text: "prepared statement \"\(name)\" already exists")
         }
@@ -372,6 +375,7 @@ struct Session {
         {
             throw Refusal(state: "22P02", text: "invalid input syntax for type integer: \"\(value)\"")
         }
+        try prepared.command?.makePlan()
         portals[portalName] = Portal(command: prepared.command, values: values)
         write("2")
     }
@@ -401,7 +405,9 @@ struct Session {
         if portal.command == .discardAll, block == .open { throw Session.notInBlock }
         if portal.command == .copyIn { return beginCopyIn(isExtended: true) }
         portals[name] = nil
+        if portal.isDone { throw Refusal(state: "55000", text: "portal \"\(name)\" cannot be run") }
         try run(&portal, limit: limit, isExtended: true)
+        portal.isDone = portal.command?.columns == nil
         if block != .none { portals[name] = portal }
     }
 

@@ -17,6 +17,8 @@ struct Setup {
 
     let seed: UInt64
     let scope: Scope
+    /// What the client sends and is to be answered is kept.
+    var isRecorded = false
     /// How PostgreSQL misbehaves on purpose, to see whether the oracle notices.
     var sabotage: Sabotage?
     var mode = Mode.transaction

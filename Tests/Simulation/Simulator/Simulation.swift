@@ -24,6 +24,25 @@ public enum Simulation {
         public init() {}
     }
 
+    /// What a client alone in its world says, and what PostgreSQL must answer, message by message in
+    /// hexadecimal: to be compared with a real one.
+    public static func conversation(seed: UInt64) -> [String] {
+        var setup = Setup(seed: seed, scope: .extended)
+        setup.isRecorded = true
+        setup.mode = .session
+        setup.clients = 1
+        setup.users = 1
+        setup.databases = 1
+        setup.cancelPercent = 0
+        setup.vanishPercent = 0
+        setup.lines = []
+        setup.reportsAtOnce = false
+        let world = World(setup, trace: Trace(limit: 0))
+        world.live()
+        world.events = EventQueue()
+        return world.record
+    }
+
     /// Lives through the world of a seed. The same seed gives the same world.
     ///
     /// - Parameters:

@@ -32,6 +32,8 @@ final class World {
     var ordered: UInt64 = 0
     var acknowledged: Set<UInt64> = []
     var requesters: [CancelRequester] = []
+    /// The messages of the client and the answers to them, in hexadecimal.
+    var record: [String] = []
     /// What the core is told when it is done with the rest.
     var afterwards: [Event] = []
 
