@@ -28,7 +28,7 @@ enum Command: Equatable {
         }
     }
 
-    /// What is found out when the statement is analysed, which PostgreSQL does not do in a failed transaction.
+    /// What is found out when the statement is analysed, which is not done in a failed transaction.
     func analyse() throws(Refusal) {
         guard case .missing(let table) = self else { return }
         throw Refusal(state: "42P01", text: "relation \"\(table)\" does not exist", position: 15)

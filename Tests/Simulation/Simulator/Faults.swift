@@ -13,7 +13,7 @@ extension World {
 
     /// Plans faults for the time in which the clients are at work.
     func planFaults() {
-        guard setup.scope == .faults else { return }
+        guard setup.hasFaults else { return }
         for _ in 0..<random.number(1...4) {
             let time = UInt64(random.below(3000)) * 1_000_000
             switch random.below(5) {

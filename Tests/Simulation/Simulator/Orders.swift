@@ -14,8 +14,9 @@ extension World {
         guard random.chance(setup.orderPercent) else { return }
         for _ in 0..<random.number(1...3) {
             let time = UInt64(random.below(2000)) * 1_000_000
-            switch random.below(4) {
+            switch random.below(setup.hasFaults ? 5 : 4) {
             case 0...1: schedule(after: time) { self.pause() }
+            case 4: schedule(after: time) { self.shutDown() }
             case 2: schedule(after: time) { self.order(.reconnect, self.someDatabase()) }
             default: schedule(after: time) { self.reload() }
             }
@@ -36,6 +37,14 @@ extension World {
         let database = someDatabase()
         order(.pause, database)
         schedule(after: UInt64(random.below(500)) * 1_000_000) { self.order(.resume, database) }
+    }
+
+    /// The worker is to end, when clients or servers have.
+    private func shutDown() {
+        guard !isShuttingDown else { return }
+        isShuttingDown = true
+        excuses.formUnion(["57P01", "57P03"])
+        order(random.chance(50) ? .shutdownWaitForClients : .shutdownWaitForServers, nil)
     }
 
     /// A new configuration, with another size of pools and another number of prepared statements.

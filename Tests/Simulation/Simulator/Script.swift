@@ -61,6 +61,8 @@ final class Script {
 
     // MARK: Plans
 
+    private var isHarsh: Bool { client.world.setup.scope == .harsh }
+
     private func add(_ messages: Message...) {
         for message in messages {
             steps.append(.send(message))
@@ -76,7 +78,9 @@ final class Script {
     /// A text that no other client and no other message has.
     private func mark() -> String {
         serial += 1
-        return "c\(client.number)n\(serial)"
+        // Now and then more than a buffer holds.
+        let tail = random.chance(2) ? String(repeating: "y", count: random.pick([200, 3000, 9000])) : ""
+        return "c\(client.number)n\(serial)" + tail
     }
 
     private func makePlan() {
@@ -85,7 +89,7 @@ final class Script {
         burstsLeft -= 1
         if random.chance(30) { think() }
         if random.chance(3) { steps.append(.stall(UInt64(random.below(300)) * 1_000_000)) }
-        if client.world.setup.scope == .faults, random.chance(2) { steps.append(.pause(1_500_000_000)) }
+        if client.world.setup.hasFaults, random.chance(2) { steps.append(.pause(1_500_000_000)) }
         if plan.block == .open || plan.block == .failed, random.chance(35) { return endTransaction() }
         switch client.world.setup.scope == .simple ? random.below(25) : random.below(100) {
         case 0..<25: queries()
@@ -166,7 +170,7 @@ final class Script {
         case 30..<40: "select i, '\(mark())' as k from generate_series(1,\(random.number(0...5))) i"
         case 40..<45: "select current_user, current_database()"
         case 45..<53: "set \(parameter())"
-        case 53..<58: "show \(random.pick(["application_name", "TimeZone", "DateStyle"]))"
+        case 53..<58: "show \(random.pick(["application_name", "TimeZone", "DateStyle", "IntervalStyle"]))"
         case 58..<63: "insert into t values ('\(mark())')"
         case 63..<68: "selec \(mark())"
         case 68..<73: "select x from missing_\(mark())"
@@ -176,13 +180,16 @@ final class Script {
         case 84..<87: "copy (select generate_series(1,\(random.number(1...4)))) to stdout"
         case 87..<92: "select repeat('x',\(random.pick([10, 300, 3000, 20_000]))) as \(mark())"
         case 92..<94: "select 'the same' as k"
-        case 94..<98: random.pick(["begin", "commit", "rollback"])
+        case 94..<96: isHarsh ? random.pick(["discard all", "deallocate all"]) : "select 'nothing' as k"
+        case 96..<98: random.pick(["begin", "commit", "rollback"])
         default: "select pg_sleep(0.\(random.number(1...9))) as s"
         }
     }
 
     private func parameter() -> String {
-        switch random.below(12) {
+        // What nobody tracks stays with a server, so only who has it alone can set it.
+        if client.world.setup.mode == .session, random.chance(20) { return "IntervalStyle to 'iso_8601'" }
+        return switch random.below(12) {
         case 0...5: "application_name to '\(random.pick(["x", "y", mark()]))'"
         case 6...7: "TimeZone to '\(random.pick(["UTC", "Europe/Paris"]))'"
         case 8...9: "DateStyle to '\(random.pick(["ISO, MDY", "SQL, DMY"]))'"
@@ -276,9 +283,17 @@ final class Script {
             if random.chance(70) { steps.append(.waitForAll) }
         } else {
             add(Frontend.parse("", text), Frontend.bind("", "", []), Frontend.execute(""))
-            // As libpq does it.
-            if random.chance(50) { add(Frontend.sync) } else { add(Frontend.flush) }
-            steps.append(.waitForAll)
+            switch random.below(3) {
+            case 0:
+                // As libpq does it. What it waits for tells whether this Sync counts.
+                add(Frontend.sync)
+                steps.append(.waitForAll)
+            case 1:
+                add(Frontend.flush)
+                steps.append(.waitForAll)
+            default:
+                if !isHarsh { steps.append(.waitForAll) }
+            }
         }
         guard plan.copyIn != nil else { return add(Frontend.sync) }
         let isExtended = plan.copyIn?.isExtended ?? false

@@ -9,6 +9,9 @@ public enum Scope: String, Sendable {
     case extended
     /// And things go wrong.
     case faults
+    /// And clients do what no driver is known to do: they send COPY data before they are asked for it, and
+    /// destroy their statements in the middle of a pipeline that uses them.
+    case harsh
 }
 
 /// What a world is made of; everything follows from the seed.
@@ -56,6 +59,7 @@ struct Setup {
     var lowWater = 4096
     var heldLimit = 4096
 
+    var hasFaults: Bool { scope == .faults || scope == .harsh }
     var isSabotaged: Bool { sabotage != nil }
 
     /// The world of a seed.
@@ -91,16 +95,18 @@ struct Setup {
         let harmless = [
             "server_lifetime = 1", "server_idle_timeout = 1", "server_check_delay = 0",
             "server_reset_query_always = 1", "min_pool_size = 2", "max_db_connections = 2",
-            "max_user_connections = 2", "server_fast_close = 1", "reserve_pool_size = 1",
+            "max_user_connections = 2", "reserve_pool_size = 1",
             "log_connections = 0", "server_check_query = select 1",
         ]
         for line in harmless where random.chance(8) { lines.append(line) }
         let harmful = [
             ("query_wait_timeout = 1", "57014"), ("query_timeout = 1", "57014"),
             ("idle_transaction_timeout = 1", "25P03"), ("transaction_timeout = 1", "25P04"),
-            ("client_idle_timeout = 1", "57P05"), ("client_login_timeout = 1", "08P01"),
+            ("client_idle_timeout = 1", "57P05"), ("client_login_timeout = 1", "57014"),
+            ("server_fast_close = 1", "57P01"), ("max_client_conn = 3", "53300"),
+            ("max_db_client_connections = 2", "53300"), ("server_connect_timeout = 1", "08006"),
         ]
-        guard scope == .faults else { return }
+        guard hasFaults else { return }
         for (line, state) in harmful where random.chance(8) {
             lines.append(line)
             excuses.formUnion([state, "57P03"])

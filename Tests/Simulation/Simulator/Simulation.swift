@@ -85,13 +85,14 @@ extension World {
             return fail("not answered after 100 seconds: \(waiting)")
         }
         // Longer than any timeout that is left at its default.
-        _ = run(nanoseconds: setup.scope == .faults ? 20_000_000_000 : 5_000_000_000) { false }
+        _ = run(nanoseconds: setup.hasFaults ? 20_000_000_000 : 5_000_000_000) { false }
         if acknowledged.count != Int(ordered) {
             fail("of \(ordered) orders are acknowledged: \(acknowledged.sorted())")
         }
         if let requester = requesters.first(where: { !$0.isGone }) {
             fail("a cancel request is not done: \(requester)")
         }
+        if isShuttingDown, !isDrained { fail("the worker has nothing left to do, and does not say so") }
         checkRest()
     }
 

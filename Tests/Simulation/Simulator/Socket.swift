@@ -27,6 +27,12 @@ struct ByteQueue {
         return Array(bytes[start..<(start + count)])
     }
 
+    /// Forgets all but so many of the first bytes.
+    mutating func truncate(to count: Int) {
+        guard count < self.count else { return }
+        bytes.removeSubrange((start + count)...)
+    }
+
     mutating func removeAll() {
         bytes = []
         start = 0

@@ -50,7 +50,8 @@ extension World {
         guard socket.incomingEnd == nil else { return }
         socket.incomingEnd = ending
         if ending == .reset {
-            if random.chance(50) { socket.incoming.removeAll() }
+            // What was on its way is lost from somewhere on.
+            if random.chance(70) { socket.incoming.truncate(to: random.below(socket.incoming.count + 1)) }
             socket.outgoing.removeAll()
             socket.outgoingEnd = .reset
         }
@@ -190,7 +191,9 @@ extension World {
             afterwards.append(.cancelBroadcast(client, workers: 0))
         case .acknowledge(let epoch):
             acknowledged.insert(epoch)
-        case .answerCancel, .drained:
+        case .drained:
+            isDrained = true
+        case .answerCancel:
             break
         }
     }

@@ -32,6 +32,9 @@ final class World {
     var ordered: UInt64 = 0
     var acknowledged: Set<UInt64> = []
     var requesters: [CancelRequester] = []
+    /// The worker has been told to end, and has nothing left to do.
+    var isShuttingDown = false
+    var isDrained = false
     /// The messages of the client and the answers to them, in hexadecimal.
     var record: [String] = []
     /// What the core is told when it is done with the rest.
