@@ -2,28 +2,46 @@ import Simulator
 import Testing
 
 @Suite struct SimulationTests {
-    @Test(arguments: 1...100 as ClosedRange<UInt64>)
-    func everyClientIsAnsweredAsByAServerOfItsOwn(seed: UInt64) {
-        let outcome = Simulation.run(seed: seed, scope: .simple, traceLimit: 60)
-        #expect(outcome.failure == nil, "\(outcome.setup)\n\(outcome.trace)")
+    private func expectAllWell(_ scope: Scope, _ seed: UInt64) {
+        let outcome = Simulation.run(seed: seed, scope: scope)
+        guard let failure = outcome.failure else { return }
+        // The same again, this time with the events told.
+        let again = Simulation.run(seed: seed, scope: scope, traceLimit: 60)
+        Issue.record("\(failure)\n\(outcome.setup)\n\(again.trace)")
     }
+
+    @Test(arguments: 1...30 as ClosedRange<UInt64>)
+    func simpleQueriesAreAnsweredAsByAServerOfOnesOwn(seed: UInt64) { expectAllWell(.simple, seed) }
+
+    @Test(arguments: 1...80 as ClosedRange<UInt64>)
+    func everyClientIsAnsweredAsByAServerOfItsOwn(seed: UInt64) { expectAllWell(.extended, seed) }
+
+    @Test(arguments: 1...80 as ClosedRange<UInt64>)
+    func whatGoesWrongGivesNoWrongAnswers(seed: UInt64) { expectAllWell(.faults, seed) }
+
+    /// Worlds that once failed: closings of statements in groups that were skipped, names in errors that came
+    /// late, a Parse answered in a transaction that had failed.
+    @Test(arguments: [171, 197, 256] as [UInt64])
+    func pipelinesThatFailLeaveNoTrace(seed: UInt64) { expectAllWell(.extended, seed) }
+
+    @Test(arguments: [100, 161, 171, 177, 192, 197, 395, 441, 525, 528] as [UInt64])
+    func pipelinesThatFailAmongFaultsLeaveNoTrace(seed: UInt64) { expectAllWell(.faults, seed) }
 
     /// The oracle is worth nothing if it does not notice a wrong answer.
     @Test(arguments: Sabotage.allCases)
     func aServerThatLiesIsNoticed(sabotage: Sabotage) {
         var noticed = 0
-        for seed in 1...20 as ClosedRange<UInt64> {
+        for seed in 1...10 as ClosedRange<UInt64> {
             let outcome = Simulation.run(seed: seed, scope: .simple, sabotage: sabotage)
             if outcome.failure != nil { noticed += 1 }
         }
-        #expect(noticed >= 10, "\(noticed) of 20 worlds")
+        #expect(noticed >= 6, "\(noticed) of 10 worlds")
     }
 
-    @Test func aSeedGivesTheSameWorldAgain() {
-        for seed in 1...5 as ClosedRange<UInt64> {
-            let first = Simulation.run(seed: seed, scope: .simple, traceLimit: 100_000)
-            let second = Simulation.run(seed: seed, scope: .simple, traceLimit: 100_000)
-            #expect(first.trace == second.trace)
-        }
+    @Test(arguments: 1...5 as ClosedRange<UInt64>)
+    func aSeedGivesTheSameWorldAgain(seed: UInt64) {
+        let first = Simulation.run(seed: seed, scope: .faults, traceLimit: 100_000)
+        let second = Simulation.run(seed: seed, scope: .faults, traceLimit: 100_000)
+        #expect(first.trace == second.trace)
     }
 }
