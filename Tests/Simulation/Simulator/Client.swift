@@ -85,7 +85,8 @@ final class Client: FarEnd {
     func start() {
         state = .login
         socket = world.accept(self)
-        world.trace.note(world.now, "\(name) connects to d\(database) as u\(user) with \(startup.sorted { $0.key < $1.key })")
+        let wishes = startup.sorted { $0.key < $1.key }
+        world.trace.note(world.now, "\(name) connects to d\(database) as u\(user), \(wishes)")
         var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]
         for name in startup.keys.sorted() { parameters.append((name, startup[name]!)) }
         world.write(socket, Frontend.startup(parameters))
