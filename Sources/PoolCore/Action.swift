@@ -54,6 +54,8 @@ public enum Action: BitwiseCopyable {
     /// Tell every other worker of a cancel key that no client here has. The range of `output` is the key.
     /// Answered by `cancelBroadcast`.
     case broadcastCancel(Handle<Client>, offset: Int, count: Int)
+    /// Tell every other worker that a database is being dropped. The range of `output` is its name.
+    case announceDrop(offset: Int, count: Int)
     /// Answer another worker's cancel request.
     case answerCancel(CancelTicket, isFound: Bool)
     /// Write a log line.

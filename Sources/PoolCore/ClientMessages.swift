@@ -317,6 +317,11 @@ extension PoolCore {
                 return .hold
             }
         }
+        if bytes.byteCount - offset > 24,
+            unsafe bytes.unsafeLoad(fromByteOffset: offset + 5, as: UInt8.self) | 0x20 == UInt8(ascii: "d")
+        {
+            noteDrop(bytes.extracting((offset + 5)..<min(offset + total, bytes.byteCount)))
+        }
         var reply = Reply(.query, .forward)
         // A simple query destroys the unnamed statement, also one that a skipped message will give back.
         if clients[client].unnamedStatement != 0 || clients[client].hasUnnamedOnServer

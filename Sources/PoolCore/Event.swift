@@ -65,6 +65,8 @@ public enum Event {
     case cancelBroadcast(Handle<Client>, workers: Int)
     /// Another worker asks for this cancel key. Answered by `answerCancel`.
     case cancelRequested(key: [UInt8], CancelTicket)
+    /// A client of another worker is dropping the database of this name in PostgreSQL.
+    case databaseDropped([UInt8])
     /// Another worker has done what it can for the cancel request of this client.
     case cancelAnswered(Handle<Client>, isFound: Bool)
     /// The supervisor passes on an order.

@@ -24,7 +24,7 @@ extension PoolCore {
         let set = parametersAhead(client, server)
         parameters.keep(set)
         return statements.intern(
-            body, environment: parameters.environment(set), variant: definitionEpoch, &bytes)
+            body, environment: parameters.environment(set), variant: segment.definitionEpoch, &bytes)
     }
 
     /// The parameters that hold for what is sent next: behind a prelude, those of the client.

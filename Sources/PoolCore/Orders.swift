@@ -21,6 +21,7 @@ extension PoolCore {
         case .cancelBroadcast(let client, let workers): cancelBroadcast(client, workers)
         case .cancelRequested(let key, let ticket): cancelRequested(key, ticket)
         case .cancelAnswered(let client, let isFound): cancelAnswered(client, isFound)
+        case .databaseDropped(let name): closeFreeServers(ofDropped: name)
         case .order(let order): carryOut(order)
         case .configuration(let configuration, let userList, let epoch):
             apply(configuration, userList: userList)

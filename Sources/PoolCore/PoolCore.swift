@@ -80,9 +80,6 @@ public struct PoolCore: ~Copyable {
 
     /// Counts of things that should never happen, for the log and the tests.
     public internal(set) var firewallHits = 0
-    /// Counts the changes of tables that were noticed: the same text is another statement afterwards, because
-    /// PostgreSQL refuses to run a prepared one whose result has changed.
-    var definitionEpoch: UInt64 = 0
     /// Counts the statements that only one client may use; far from the numbers of epochs.
     var privateStatements: UInt64 = 1 << 63
 

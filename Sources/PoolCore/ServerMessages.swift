@@ -214,7 +214,7 @@ extension PoolCore {
             if tag.isEqual(to: "DISCARD ALL") || tag.isEqual(to: "DEALLOCATE ALL") { statementsGone(server) }
         case 0x41_4C, 0x44_52:  // AL, DR
             // ALTER or DROP: what was prepared before may have another result than its text has now.
-            definitionEpoch &+= 1
+            segment.noteDefinitionChange()
         default:
             break
         }
@@ -389,7 +389,7 @@ extension PoolCore {
                 appendRenamed(field, reply.name)
             case UInt8(ascii: "C") where field.isEqual(to: "0A000"):
                 // A plan whose result has changed: who prepares the same text from now on gets another one.
-                definitionEpoch &+= 1
+                segment.noteDefinitionChange()
                 output.append(field)
             default:
                 output.append(field)

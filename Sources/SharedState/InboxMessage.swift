@@ -15,8 +15,12 @@ public enum InboxMessage: Equatable, Sendable {
     /// - Parameter isFound: the key was one of this worker's, so no other answer matters.
     case cancelAnswer(ticket: UInt64, isFound: Bool)
 
+    /// A client is dropping this database of PostgreSQL's: nobody must stay connected to it.
+    case drop(database: [UInt8])
+
     private static let cancelKind: UInt8 = 1
     private static let cancelAnswerKind: UInt8 = 2
+    private static let dropKind: UInt8 = 3
 
     /// Appends the message as one record of at most 4 KiB.
     ///
@@ -38,6 +42,11 @@ public enum InboxMessage: Equatable, Sendable {
             writer.add(.ticket, ticket)
             writer.add(.isFound, isFound ? 1 : 0)
             try writer.finish(into: &buffer)
+        case .drop(let database):
+            var writer = FieldWriter(kind: InboxMessage.dropKind)
+            writer.add(.incarnation, incarnation)
+            writer.add(.payload, database)
+            try writer.finish(into: &buffer)
         }
     }
 
@@ -56,6 +65,8 @@ public enum InboxMessage: Equatable, Sendable {
             message = .cancelAnswer(
                 ticket: try reader.number(.ticket),
                 isFound: try reader.number(.isFound, as: UInt8.self) != 0)
+        case InboxMessage.dropKind:
+            message = .drop(database: try reader.bytes(.payload))
         default:
             throw .unknownMessage(kind: reader.kind)
         }

@@ -135,6 +135,17 @@ public struct Segment {
         unsafe cshared_fetch_add(cshared_header_next_connection_id(header), 1)
     }
 
+    /// Counts the changes of tables that any worker has noticed: the same text is another prepared statement
+    /// afterwards, because PostgreSQL refuses to run one whose result has changed.
+    public var definitionEpoch: UInt64 {
+        unsafe cshared_load(cshared_header_definition_epoch(header))
+    }
+
+    /// Notes that a table has changed.
+    public func noteDefinitionChange() {
+        _ = unsafe cshared_fetch_add(cshared_header_definition_epoch(header), 1)
+    }
+
     /// The block of one worker.
     ///
     /// - Precondition: `index` is below the layout's `workerCount`.

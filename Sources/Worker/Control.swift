@@ -110,6 +110,7 @@ extension WorkerLoop {
             switch decoded.message {
             case .cancel(let key, _, let sender, let ticket):
                 tell(.cancelRequested(key: key, CancelTicket(worker: Int(sender), number: ticket)))
+            case .drop(let database): tell(.databaseDropped(database))
             case .cancelAnswer(let ticket, let isFound):
                 tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
             }

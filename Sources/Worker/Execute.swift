@@ -34,7 +34,9 @@ extension WorkerLoop {
             case .broadcastCancel(let client, let offset, let count):
                 broadcastCancel(client, offset, count)
             case .answerCancel(let ticket, let isFound):
-                _ = tellWorker(ticket.worker, .cancelAnswer(ticket: ticket.number, isFound: isFound))
+                answerCancel(ticket, isFound)
+            case .announceDrop(let offset, let count):
+                announceDrop(offset, count)
             case .log(let level, let offset, let count):
                 hasLogged = true
                 let text = core.output.bytes.extracting(offset..<(offset + count))
@@ -111,6 +113,19 @@ extension WorkerLoop {
             if tellWorker(index, message) { workers += 1 }
         }
         afterwards.append(.cancelBroadcast(client, workers: workers))
+    }
+
+    @inline(never)
+    private mutating func answerCancel(_ ticket: CancelTicket, _ isFound: Bool) {
+        _ = tellWorker(ticket.worker, .cancelAnswer(ticket: ticket.number, isFound: isFound))
+    }
+
+    @inline(never)
+    private mutating func announceDrop(_ offset: Int, _ count: Int) {
+        let name = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
+        for index in context.inboxSenders.indices where index != context.index {
+            _ = tellWorker(index, .drop(database: name))
+        }
     }
 
     /// Sends a message to another worker's inbox. False when it is full or there is none: the message is

@@ -29,6 +29,7 @@ final class Rig {
     private(set) var broadcasts: [[UInt8]] = []
     private(set) var broadcasters: [Handle<Client>] = []
     private(set) var answers: [(CancelTicket, Bool)] = []
+    private(set) var drops: [[UInt8]] = []
     private(set) var acknowledged: [UInt64] = []
     private(set) var isDrained = false
     /// Clients whose console session the supervisor is to take over.
@@ -236,6 +237,7 @@ final class Rig {
             case .broadcastCancel(let client, let offset, let count):
                 broadcasts.append(output(offset, count))
                 broadcasters.append(client)
+            case .announceDrop(let offset, let count): drops.append(output(offset, count))
             case .answerCancel(let ticket, let isFound): answers.append((ticket, isFound))
             case .log(_, let offset, let count):
                 log.append(String(decoding: output(offset, count), as: UTF8.self))

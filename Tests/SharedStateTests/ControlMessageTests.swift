@@ -128,6 +128,7 @@ import Testing
             .cancel(key: Array(0..<8), timeToLive: 3, sender: 7, ticket: 1 << 40),
             .cancelAnswer(ticket: 1 << 40, isFound: true),
             .cancelAnswer(ticket: 9, isFound: false),
+            .drop(database: Array("shop".utf8)),
         ]
         for message in messages {
             var buffer = ByteBuffer()

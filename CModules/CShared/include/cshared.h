@@ -45,7 +45,8 @@ typedef struct {
     uint8_t mock_secret[32];       /* makes up challenges for users that do not exist */
     uint8_t spare[96];
     uint64_t next_connection_id;   /* every process adds to it; on a cache line of its own */
-    uint8_t tail[248];
+    uint64_t definition_epoch;     /* changes of tables that any worker has noticed */
+    uint8_t tail[240];
 } cshared_header;
 
 _Static_assert(sizeof(cshared_header) == 512, "header size");
@@ -154,6 +155,7 @@ CSHARED_HOT void cshared_fence_acquire(void) {
     CSHARED_HOT element *type##_##field(type *record) { return record->field; }
 
 CSHARED_FIELD(cshared_header, next_connection_id)
+CSHARED_FIELD(cshared_header, definition_epoch)
 CSHARED_ARRAY(cshared_header, instance_secret, uint8_t)
 CSHARED_ARRAY(cshared_header, mock_secret, uint8_t)
 CSHARED_FIELD(cshared_pool, state)

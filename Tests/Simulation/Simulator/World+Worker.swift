@@ -193,7 +193,7 @@ extension World {
             acknowledged.insert(epoch)
         case .drained:
             isDrained = true
-        case .answerCancel:
+        case .answerCancel, .announceDrop:
             break
         }
     }
