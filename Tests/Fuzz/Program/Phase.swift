@@ -65,6 +65,7 @@ class Phase {
     private var connections = 0
     private var indexes: any IteratorProtocol<Int>
     private var lastLook = 0.0
+    private var lastReload = now()
     private let target: Int
     private let deadline: Double
     private var isOver = false
@@ -154,6 +155,10 @@ class Phase {
         guard time - lastLook > 0.05 else { return }
         lastLook = time
         if let problem = pooler.problem() { fail(problem) }
+        if time - lastReload > 2 {
+            lastReload = time
+            pooler.reload()
+        }
         recent.removeAll { time - $0.time > 1 }
         if result.memory.early == 0, result.changed > target / 4 { result.memory.early = pooler.memory() }
     }

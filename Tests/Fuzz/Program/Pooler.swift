@@ -134,6 +134,9 @@ final class Pooler {
         return hasEnded
     }
 
+    /// Has it read its configuration again.
+    func reload() { if !hasEnded { kill(process, SIGHUP) } }
+
     // MARK: Ending
 
     /// Stops it and removes its folder; the folder stays when `keeps`.

@@ -28,7 +28,7 @@ final class ClientPhase: Phase {
     }
 
     // Behind clients that keep servers for as long as they like one may have to wait.
-    override var shared: [(database: String, bound: Double)] { [("t", 30), ("st", 30)] }
+    override var shared: [(database: String, bound: Double)] { [("t", 30), ("s", 30), ("st", 30)] }
     override var healed: [String] { ["t", "s", "st", "good"] }
 
     override func fill() {
