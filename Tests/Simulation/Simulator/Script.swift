@@ -83,6 +83,9 @@ final class Script {
         return "c\(client.number)n\(serial)" + tail
     }
 
+    /// The same for where PostgreSQL takes no long names.
+    private func shortMark() -> String { String(mark().prefix(20)) }
+
     private func makePlan() {
         plan = client.ideal
         guard burstsLeft > 0 else { return finish() }
@@ -173,12 +176,12 @@ final class Script {
         case 53..<58: "show \(random.pick(["application_name", "TimeZone", "DateStyle", "IntervalStyle"]))"
         case 58..<63: "insert into t values ('\(mark())')"
         case 63..<68: "selec \(mark())"
-        case 68..<73: "select x from missing_\(mark())"
+        case 68..<73: "select x from missing_\(shortMark())"
         case 73..<78: "select '\(mark())' as k, 1/0 as z"
         case 78..<80: ""
         case 80..<84: "do 'begin raise notice ''%'', ''\(mark())''; end'"
         case 84..<87: "copy (select generate_series(1,\(random.number(1...4)))) to stdout"
-        case 87..<92: "select repeat('x',\(random.pick([10, 300, 3000, 20_000]))) as \(mark())"
+        case 87..<92: "select repeat('x',\(random.pick([10, 300, 3000, 20_000]))) as \(shortMark())"
         case 92..<94: "select 'the same' as k"
         case 94..<96: isHarsh ? random.pick(["discard all", "deallocate all"]) : "select 'nothing' as k"
         case 96..<98: random.pick(["begin", "commit", "rollback"])
