@@ -369,7 +369,14 @@ extension PoolCore {
         }
         // The last is undone first, so that what comes back is what was there before.
         for index in skipped.indices.reversed() { undo(skipped[index], isRefused: index == 0, server) }
-        if !findsSync { servers[server].skipsUntilSync = true }
+        guard !findsSync else { return }
+        servers[server].skipsUntilSync = true
+        let client = servers[server].client
+        if !client.isNone, clients[client].awaitsReplies {
+            // The Sync stands behind the held message, which is skipped with the others.
+            clients[client].awaitsReplies = false
+            resume(client)
+        }
     }
 
     /// Sends an error whose text names a statement by the server's name, with the client's name put back.

@@ -323,6 +323,20 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// What is held for replies, with its Sync behind it, is skipped like everything else up to there.
+    @Test func aHeldMessageGoesOnWhenAllUpToItsSyncIsSkipped() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(
+            client, Send.execute + Send.query("deallocate all") + Send.parse("a", "select 1") + Send.sync)
+        #expect(rig.types(server) == "EQ")
+        rig.receive(server, Send.error("34000", "portal \"\" does not exist"))
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.ready())
+        #expect(rig.types(client) == "EZ")
+        rig.expectEmptiness()
+    }
+
     /// The name is the client's even if it has been closed by the time the error comes.
     @Test func anErrorNamesAStatementThatWasClosedBehindIt() {
         let rig = Rig()
