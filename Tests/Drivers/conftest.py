@@ -24,7 +24,6 @@ MARKS = {
     "session_mode": "about what only a session of one's own has",
     "transaction_mode": "about what happens when servers are shared between transactions",
     "one_way": "about something that hardly depends on the way; the usual run has it once",
-    "not_yet": "right about PostgreSQL, and known not to hold behind this release of the pooler; says why",
     "pooler_only": "about what PostgreSQL itself has not",
 }
 
@@ -74,10 +73,7 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out tests for which none of the chosen ways is meant, and without the pooler those about it.
-
-    A test of something that is known not to hold yet has to fail, so that the mark goes when it does hold.
-    """
+    """Leaves out tests for which none of the chosen ways is meant, and without the pooler those about it."""
     def is_meant(item):
         if config.getoption("direct") and any(
                 item.get_closest_marker(mark) for mark in ("pooler_only", "transaction_mode")):
@@ -88,9 +84,6 @@ def pytest_collection_modifyitems(config, items):
     meant = [item for item in items if is_meant(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in meant])
     items[:] = meant
-    for item in items:
-        if (mark := item.get_closest_marker("not_yet")) and not config.getoption("direct"):
-            item.add_marker(pytest.mark.xfail(strict=True, reason=mark.args[0]))
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,6 @@ def test_migrations_and_data_go_back_and_forth(manage):
 
 
 @pytest.mark.one_way
-@pytest.mark.not_yet("the pooler keeps its idle connections to a database that somebody wants to drop")
 def test_the_sites_own_tests_pass_and_drop_their_database(manage, pooler, table):
     """DROP DATABASE is not refused because the pooler keeps idle connections to it."""
     output = manage("manage.py", "test")

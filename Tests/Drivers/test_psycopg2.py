@@ -323,7 +323,6 @@ def test_copy_that_fails_on_either_side(pooler, table):
     connection.close()
 
 
-@pytest.mark.not_yet("RESET goes back to what the server's login was given, not to what the client started with")
 def test_resetting_a_connection(pooler):
     connection = psycopg2.connect(pooler.dsn, application_name="mine")
     for _ in range(3):
