@@ -173,7 +173,12 @@ public struct FakePostgres {
         if skipsUntilSync, type != UInt8(ascii: "S"), type != UInt8(ascii: "X") { return }
         switch type {
         case UInt8(ascii: "Q"):
-            guard let text = wholeText(body) else { return fail("08P01", "invalid message format") }
+            guard let text = wholeText(body) else {
+                // Only what fails in an extended query is skipped up to Sync.
+                fail("08P01", "invalid message format")
+                skipsUntilSync = false
+                return ready()
+            }
             simple(text)
         case UInt8(ascii: "P"): parse(body)
         case UInt8(ascii: "B"): bind(body)
