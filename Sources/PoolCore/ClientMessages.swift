@@ -233,7 +233,6 @@ extension PoolCore {
             return .forward
         case FrontendMessage.copyDone, FrontendMessage.copyFail:
             // Also from a client that has not waited for PostgreSQL to ask for the data.
-            servers[server].hasCopyEnd = true
             guard !servers[server].replies.isEmpty else { return .forward }
             return owe(server, Reply(.copyEnd, .forward))
         case FrontendMessage.terminate:
@@ -297,7 +296,8 @@ extension PoolCore {
             FrontendMessage.flush, FrontendMessage.sync, FrontendMessage.terminate:
             true
         default:
-            servers[server].hasCopyEnd || clients[servers[server].client].replication != .none
+            clients[servers[server].client].replication != .none
+                || servers[server].replies.all(in: replies).contains { $0.kind == .copyEnd }
         }
     }
 

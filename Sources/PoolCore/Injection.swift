@@ -173,10 +173,13 @@ extension PoolCore {
         pools[servers[server].pool].counters.add(.serverParses, 1)
     }
 
-    /// Closes the least recently used statements of a server until one more fits.
+    /// Closes the least recently used statements of a server until one more fits; as long as many are in
+    /// doubt there are more of them.
     private mutating func makeRoom(_ server: Handle<Server>) {
         while Int(servers[server].statements.count) >= max(1, hot.maxPreparedStatements) {
-            injectClose(statements.oldest(servers[server].statements), server)
+            let oldest = statements.oldest(servers[server].statements, group: servers[server].syncGroup)
+            guard oldest != 0 else { return }
+            injectClose(oldest, server)
         }
     }
 

@@ -78,7 +78,6 @@ extension PoolCore {
         servers[server].client = client
         servers[server].requestStart = now
         servers[server].hasFailed = false
-        servers[server].hasCopyEnd = false
         servers[server].isUsed = true
         servers[server].isFresh = false
         clients[client].server = server

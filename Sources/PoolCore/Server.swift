@@ -64,8 +64,6 @@ public struct Server: Linked {
     var beginGroup: UInt32 = 0
     /// It is reading COPY data.
     var isCopyingIn = false
-    /// Its client has sent the end of that data.
-    var hasCopyEnd = false
     /// To be closed as soon as its client is done with it.
     var needsClose = false
     /// Belongs to one replication client and is closed with it.

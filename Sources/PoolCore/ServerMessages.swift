@@ -134,6 +134,9 @@ extension PoolCore {
             if head.statement != 0 {
                 statements.confirm(head.statement, on: server, group: head.group)
             }
+            // It was sent to be refused, under the name of another text that others use: nobody must get this
+            // server any more.
+            if head.name != 0 { servers[server].needsClose = true }
             return finish(server, verdict)
         case BackendMessage.closeComplete:
             if head.statement != 0 {
@@ -219,17 +222,9 @@ extension PoolCore {
             break
         }
         let endsCopy = servers[server].isCopyingIn
-        endCopy(server)
+        servers[server].isCopyingIn = false
         if endsCopy { removeThroughCopyEnd(server) }
         return head.kind == .execute ? finish(server, verdict) : verdict
-    }
-
-    /// The server does not read COPY data any more, if it did.
-    @inline(__always)
-    private mutating func endCopy(_ server: Handle<Server>) {
-        guard servers[server].isCopyingIn else { return }
-        servers[server].isCopyingIn = false
-        servers[server].hasCopyEnd = false
     }
 
     /// The client has destroyed all prepared statements of its session: here, those of the server, and its
@@ -339,7 +334,7 @@ extension PoolCore {
             self.bytes.retain(head.name)
         }
         let wasCopying = servers[server].isCopyingIn
-        endCopy(server)
+        servers[server].isCopyingIn = false
         switch head.kind {
         case .query:
             if wasCopying { removeThroughCopyEnd(server) }

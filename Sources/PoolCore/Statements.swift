@@ -307,9 +307,17 @@ struct Statements: ~Copyable {
         }
     }
 
-    /// The least recently used statement of a server, or 0.
-    func oldest(_ list: IntrusiveList<ServerStatement>) -> UInt32 {
-        list.first.isNone ? 0 : onServers[list.first].statement
+    /// The least recently used statement of a server, or 0. One whose Parse may yet be skipped with its group
+    /// is none that a later group can close.
+    func oldest(_ list: IntrusiveList<ServerStatement>, group: UInt32) -> UInt32 {
+        var entry = list.first
+        while !entry.isNone {
+            if onServers[entry].isConfirmed || onServers[entry].group == group {
+                return onServers[entry].statement
+            }
+            entry = onServers[entry].links.next
+        }
+        return 0
     }
 
     // MARK: Inside

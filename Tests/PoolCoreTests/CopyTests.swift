@@ -135,6 +135,21 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// Each COPY has an end of its own.
+    @Test func aMessageBehindTheSecondOfTwoCopiesInFlightIsAllowed() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        let copy = Send.query("copy t from stdin") + Send.copyDone
+        rig.receive(client, copy + copy)
+        let answer = Send.copyIn + Send.complete("COPY 0") + Send.ready()
+        rig.receive(server, answer + Send.copyIn)
+        rig.receive(client, Send.query("select 1"))
+        rig.receive(
+            server, Send.complete("COPY 0") + Send.ready() + Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "GCZGCZCZ")
+        rig.expectEmptiness()
+    }
+
     @Test func functionCallsAndPipelinesOfSyncs() {
         let rig = Rig()
         let (client, server) = rig.session()

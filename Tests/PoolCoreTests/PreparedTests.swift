@@ -323,6 +323,46 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// A later group does not close what an earlier one may not even prepare.
+    @Test func aStatementInDoubtIsNotEvicted() {
+        let rig = Rig("max_prepared_statements = 1")
+        let (client, server) = rig.session()
+        for name in ["a", "b", "c"] {
+            // Behind something that may change settings it is the client's alone, and nothing has to be known
+            // of the settings to prepare it again.
+            let before = Send.parse("", "select 9") + Send.bind("") + Send.execute
+            rig.receive(client, before + Send.parse(name, "select '\(name)'") + Send.sync)
+            rig.receive(
+                server,
+                Send.parseComplete + Send.bindComplete + Send.complete("SELECT 1")
+                    + (name == "a" ? [] : Send.closeComplete) + Send.parseComplete + Send.ready())
+        }
+        _ = rig.raw(server)
+        rig.receive(
+            client, Send.bind("nosuch") + Send.bind("a") + Send.sync + Send.bind("b") + Send.sync)
+        #expect(rig.types(server) == "BCPBSPBS")
+        rig.receive(
+            server,
+            Send.error("26000", "prepared statement \"pgsluice: unknown\" does not exist") + Send.ready())
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.ready())
+        rig.receive(client, Send.bind("a") + Send.sync)
+        #expect(rig.types(server) == "CCPBS")
+        rig.receive(
+            server,
+            Send.closeComplete + Send.closeComplete + Send.parseComplete + Send.bindComplete + Send.ready())
+        rig.expectEmptiness()
+    }
+
+    /// Should PostgreSQL ever accept what was sent to be refused, the shared name means another text there.
+    @Test func aServerThatAcceptsANameInUseIsNotUsedAgain() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        rig.receive(client, Send.parse("a", "select 'another'") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        #expect(!rig.isOpen(server))
+        rig.expectEmptiness()
+    }
+
     /// What is held for replies, with its Sync behind it, is skipped like everything else up to there.
     @Test func aHeldMessageGoesOnWhenAllUpToItsSyncIsSkipped() {
         let rig = Rig()
