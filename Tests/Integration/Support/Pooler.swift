@@ -45,18 +45,24 @@ final class Pooler: @unchecked Sendable {
             try writeFile("\(folder)/pgsluice.ini", text)
             let command = [Folder.binary] + arguments + ["\(folder)/pgsluice.ini"]
             let process = try Child(command, output: "\(folder)/log")
-            if try Self.accepts(port, process, log: "\(folder)/log") { started = (port, process) }
+            // The socket in the file system is bound after the port; who comes in between does not find it.
+            let usesFolder = text.contains("unix_socket_dir = \(folder)\n")
+            let socket = usesFolder ? "\(folder)/.s.PGSQL.\(port)" : nil
+            if try Self.accepts(port, socket, process, log: "\(folder)/log") { started = (port, process) }
         }
         (port, process) = started!
     }
 
     /// Waits until the program accepts connections. False when somebody else has taken the port meanwhile.
-    private static func accepts(_ port: Int, _ process: Child, log: String) throws -> Bool {
+    private static func accepts(
+        _ port: Int, _ socket: String?, _ process: Child, log: String
+    ) throws -> Bool {
         var isTaken = false
         do {
             try eventually("the pooler accepts connections") {
                 if let ending = process.ending() { throw Failure("\(ending)") }
                 isTaken = try readFile(log).contains("Address already in use")
+                if let socket, access(socket, F_OK) != 0, !isTaken { return false }
                 return isTaken || RawConnection.canConnect(port: port)
             }
         } catch {
