@@ -54,7 +54,9 @@ class Bench:
 
     def servers(self):
         """How many connections PostgreSQL has for this database."""
-        return int(self.postgres.run(f"select count(*) from pg_stat_activity where datname = '{self.name}'"))
+        return int(self.postgres.run(
+            # Autovacuum works in a database too.
+            f"select count(*) from pg_stat_activity where datname = '{self.name}' and backend_type = 'client backend'"))
 
     def drop(self):
         self.postgres.run(f"drop database {self.name} with (force)")

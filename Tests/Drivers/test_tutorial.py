@@ -129,7 +129,8 @@ def test_limits_are_what_was_pasted(site):
                 assert row[:2] == (number, turn)
 
     in_threads(80, work)
-    count = f"select count(*) from pg_stat_activity where datname = '{site.database}'"
+    count = ("select count(*) from pg_stat_activity"
+             f" where datname = '{site.database}' and backend_type = 'client backend'")
     assert int(site.postgres.run(count)) <= size + reserve
     until("the smallest pool is there", lambda: int(site.postgres.run(count)) >= 5)
 

@@ -138,7 +138,10 @@ import Testing
                 Pooler.text(
                     configuration, setup: setup, port: port, folder: folder, postgres: Postgres.shared))
             try Child.run([Folder.binary, "-d", "-q", "\(folder)/daemon.ini"])
-            try eventually("the daemon accepts") { RawConnection.canConnect(port: port) }
+            // Its sockets listen before its pid file is there.
+            try eventually("the daemon accepts and has its pid file") {
+                RawConnection.canConnect(port: port) && access("\(folder)/pid", R_OK) == 0
+            }
             let pid = try #require(pid_t(try readFile("\(folder)/pid").dropLast()))
             Leash.shared.add(pid)
             defer { Leash.shared.remove(pid) }
