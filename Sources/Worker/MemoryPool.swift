@@ -1,38 +1,68 @@
-import Base
-
-/// Small blocks of memory for copies of bytes, kept for reuse; larger ones come and go.
+/// Blocks of memory for copies of bytes, in a few sizes and kept for reuse; larger ones come and go.
+///
+/// What a client costs while it waits for a server is a block of the smallest size that holds its request, so
+/// thousands can wait without leaving the process large.
 @safe
 struct MemoryPool: ~Copyable {
-    /// Size of the blocks that are kept.
-    static let blockByteCount = 4096
-    private var free: [UnsafeMutableRawPointer] = unsafe []
-    private static let keptLimit = 1024
+    /// Size of a block that more will be added to.
+    static let roomyByteCount = 4096
+    /// Free blocks of one size, each with the address of the next at its beginning.
+    @safe
+    private struct Size {
+        let byteCount: Int
+        /// So many are kept at most.
+        let limit: Int
+        var count = 0
+        var first: UnsafeMutableRawPointer?
 
-    init() { unsafe free.reserveCapacity(MemoryPool.keptLimit) }
+        init(byteCount: Int, limit: Int) {
+            self.byteCount = byteCount
+            self.limit = limit
+            unsafe first = nil
+        }
+    }
+    private var sizes: InlineArray<3, Size> = [
+        Size(byteCount: 256, limit: 4096), Size(byteCount: 1024, limit: 1024),
+        Size(byteCount: roomyByteCount, limit: 1024),
+    ]
 
     deinit {
-        for index in 0..<(unsafe free.count) { unsafe free[index].deallocate() }
+        for index in sizes.indices {
+            var next = unsafe sizes[index].first
+            while let block = unsafe next {
+                unsafe next = block.load(as: UnsafeMutableRawPointer?.self)
+                unsafe block.deallocate()
+            }
+        }
     }
 
     /// A block of at least `byteCount` bytes, and its size.
     @unsafe
     mutating func take(_ byteCount: Int) -> (memory: UnsafeMutableRawPointer, capacity: Int) {
-        if byteCount <= MemoryPool.blockByteCount {
-            if let block = unsafe free.popLast() { return unsafe (block, MemoryPool.blockByteCount) }
-            let block = UnsafeMutableRawPointer.allocate(byteCount: MemoryPool.blockByteCount, alignment: 16)
-            return unsafe (block, MemoryPool.blockByteCount)
+        var capacity = byteCount
+        for index in sizes.indices where sizes[index].byteCount >= byteCount {
+            if let block = unsafe sizes[index].first {
+                unsafe sizes[index].first = block.load(as: UnsafeMutableRawPointer?.self)
+                sizes[index].count &-= 1
+                return unsafe (block, sizes[index].byteCount)
+            }
+            capacity = sizes[index].byteCount
+            break
         }
-        let block = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 16)
-        return unsafe (block, byteCount)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+        return unsafe (block, capacity)
     }
 
     /// Returns a block.
     @unsafe
     mutating func give(_ memory: UnsafeMutableRawPointer, _ capacity: Int) {
-        if capacity == MemoryPool.blockByteCount, unsafe free.count < MemoryPool.keptLimit {
-            unsafe free.append(memory)
-        } else {
-            unsafe memory.deallocate()
+        for index in sizes.indices where sizes[index].byteCount == capacity {
+            guard sizes[index].count < sizes[index].limit else { break }
+            unsafe memory.storeBytes(of: sizes[index].first, as: UnsafeMutableRawPointer?.self)
+            unsafe sizes[index].first = memory
+            sizes[index].count &+= 1
+            return
         }
+        unsafe memory.deallocate()
     }
 }

@@ -48,7 +48,7 @@ extension WorkerLoop {
                 return
             }
         }
-        let block = unsafe memory.take(count)
+        let block = unsafe memory.take(max(count, MemoryPool.roomyByteCount))
         unsafe block.memory.copyMemory(from: bytes, byteCount: count)
         let segment = unsafe OutputSegment(
             start: block.memory, count: count, buffer: .none, memory: block.memory, capacity: block.capacity)
