@@ -32,9 +32,11 @@ extension EventLoop {
     /// `result` is the number of bytes, 0 for the end of the stream (final), or a failure (final). ENOBUFS
     /// says that the small buffers ran out; receive again when some have come back. A final completion may
     /// carry bytes.
-    public mutating func receive(_ descriptor: Int32, _ tag: Tag) {
+    ///
+    /// With `once` the first completion may be the final one.
+    public mutating func receive(_ descriptor: Int32, _ tag: Tag, once: Bool = false) {
         if backend == .epoll { return poller.receive(descriptor, tag.raw, into: .none, &gathered) }
-        unsafe uring_prepare_receive(takeEntry(), descriptor, Ring.smallGroup, tag.raw)
+        unsafe uring_prepare_receive(takeEntry(), descriptor, Ring.smallGroup, !once, tag.raw)
     }
 
     /// Receives once into a large buffer that was reserved. The one completion hands the buffer back,

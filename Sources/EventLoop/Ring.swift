@@ -89,7 +89,7 @@ struct Ring: ~Copyable {
             if secondIsOpen { Descriptors.close(pair.second) }
         }
         guard let entry = unsafe take() else { preconditionFailure("a new queue has room") }
-        unsafe uring_prepare_receive(entry, pair.first, Ring.smallGroup, OwnTag.trial)
+        unsafe uring_prepare_receive(entry, pair.first, Ring.smallGroup, true, OwnTag.trial)
         var byte: UInt8 = 1
         guard unsafe loop_send(pair.second, &byte, 1) == 1 else { throw .noRing(reason: "no trial") }
         try finishTrial(&buffers, expecting: 1)

@@ -43,6 +43,8 @@ extension PoolCore {
                 if part < total {
                     servers[server].bodyRemaining = UInt32(total - part)
                     servers[server].bodyRoute = .forward
+                } else if type == BackendMessage.dataRow || type == BackendMessage.copyData {
+                    offset = endOfRows(type, bytes, offset)
                 } else if synthesisIsDue {
                     settle(server, offset)
                 }
@@ -72,6 +74,20 @@ extension PoolCore {
         }
         replyRun(server, offset)
         return Consumption(consumed: offset, needed: 0)
+    }
+
+    /// Where the complete messages of this type from `start` on end: behind one row the next may come, and
+    /// goes where that one went.
+    private func endOfRows(_ type: UInt8, _ bytes: RawSpan, _ start: Int) -> Int {
+        let count = bytes.byteCount
+        var offset = start
+        while count - offset >= 5, unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self) == type {
+            let length = unsafe UInt32(
+                bigEndian: bytes.unsafeLoadUnaligned(fromByteOffset: offset + 1, as: UInt32.self))
+            guard length >= 4, length <= hot.maxPacketSize, Int(length) < count - offset else { break }
+            offset += Int(length) + 1
+        }
+        return offset
     }
 
     /// Passes the bytes from the start of the run up to `end` on to the server's client.

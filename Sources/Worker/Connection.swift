@@ -34,13 +34,15 @@ struct Connection: BitwiseCopyable {
     // Input.
     /// Receives lately filled their buffers: receive into large ones.
     var isBulk = false
+    /// Receives filled large buffers until lately: a single full one is the next burst.
+    var expectsBulk = false
     /// Full small buffers in a row.
     var fullCount: UInt8 = 0
     /// The core does not want the held input before it says `resume`.
     var isHeld = false
     /// The receiver of what this connection sends cannot keep up.
     var isPaused = false
-    /// Waits for a free buffer; in `Worker.starved`.
+    /// Waits for a free buffer or for its turn; in `Worker.starved` or `Worker.bulkWaiters`.
     var isStarved = false
     /// In `Worker.resumed`.
     var isResumed = false

@@ -63,15 +63,18 @@ extension WorkerLoop {
     private mutating func noteFill(_ connection: ConnectionID, _ completion: Completion) {
         let capacity = loop.byteCapacity(of: completion.buffer)
         if completion.buffer.isLarge {
-            if Int(completion.result) < loop.byteCapacity(of: completion.buffer) / 8, !completion.leavesBytes
-            {
+            if Int(completion.result) < capacity / 8, !completion.leavesBytes {
                 self[connection].isBulk = false
-                self[connection].fullCount = 0
+                self[connection].expectsBulk = true
             }
         } else if Int(completion.result) == capacity {
             self[connection].fullCount &+= 1
-            if self[connection].fullCount >= 3 { self[connection].isBulk = true }
+            if self[connection].fullCount >= 3 || self[connection].expectsBulk {
+                self[connection].isBulk = true
+                self[connection].fullCount = 0
+            }
         } else {
+            self[connection].expectsBulk = false
             self[connection].fullCount = 0
         }
     }
@@ -86,24 +89,24 @@ extension WorkerLoop {
         if record.isReceiving {
             // A multishot receive goes on by itself; it is ended where its bytes are not wanted any more, or
             // are wanted in larger pieces.
-            guard !record.isReceiveCancelled, !record.isBulkReceive, !isWanted || record.isBulk else {
-                return
-            }
+            let canGrow = record.isBulk && loop.freeLargeBufferCount > 0
+            guard !record.isReceiveCancelled, !record.isBulkReceive, !isWanted || canGrow else { return }
             self[connection].isReceiveCancelled = true
             return loop.cancel(tag(Operation.receive, connection), on: record.descriptor)
         }
         guard isWanted else { return }
-        if record.isBulk {
+        if record.isBulk, loop.freeLargeBufferCount > 0 {
+            guard bulkAllowance > 0 else { return awaitBulk(connection) }
+            bulkAllowance -= 1
+            self[connection].isReceiving = true
+            self[connection].isBulkReceive = true
             let buffer = loop.reserveLargeBuffer()
-            if !buffer.isNone {
-                self[connection].isReceiving = true
-                self[connection].isBulkReceive = true
-                return loop.receive(record.descriptor, tag(Operation.receive, connection), into: buffer)
-            }
+            return loop.receive(record.descriptor, tag(Operation.receive, connection), into: buffer)
         }
         self[connection].isReceiving = true
         self[connection].isBulkReceive = false
-        loop.receive(record.descriptor, tag(Operation.receive, connection))
+        // The first bytes of a burst tell whether it is one: more of them in small pieces would be slow.
+        loop.receive(record.descriptor, tag(Operation.receive, connection), once: record.expectsBulk)
     }
 
     @inline(never)
@@ -124,6 +127,29 @@ extension WorkerLoop {
             armReceive(connection)
         }
         starved.removeFirst(count)
+    }
+
+    @inline(never)
+    private mutating func awaitBulk(_ connection: ConnectionID) {
+        guard !self[connection].isStarved else { return }
+        self[connection].isStarved = true
+        bulkWaiters.append(connection)
+    }
+
+    /// Lets a few bulk connections receive, in the order in which they began to wait.
+    ///
+    /// A piece of bulk is written by the receive, walked over, and read by the send: few at a time stay in
+    /// the processor's cache meanwhile, and those who want little need not wait for many.
+    mutating func feedBulk() {
+        bulkAllowance = WorkerLoop.bulkPerTurn
+        guard !bulkWaiters.isEmpty else { return }
+        let count = min(bulkWaiters.count, bulkAllowance)
+        for index in 0..<count where contains(bulkWaiters[index]) {
+            let connection = bulkWaiters[index]
+            self[connection].isStarved = false
+            armReceive(connection)
+        }
+        bulkWaiters.removeFirst(count)
     }
 
     // MARK: Showing

@@ -19,7 +19,10 @@ extension WorkerLoop {
             references[index(of: inputBuffer)] &+= 1
         }
         markDirty(connection)
-        if self[connection].queuedCount > WorkerLoop.highWater { pauseInput(for: connection) }
+        // Of bulk one piece at a time: all the buffers together should fit into the processor's cache.
+        if inputBuffer.isLarge || self[connection].queuedCount > WorkerLoop.highWater {
+            pauseInput(for: connection)
+        }
     }
 
     /// Queues a range of the core's output.

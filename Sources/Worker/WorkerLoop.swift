@@ -15,6 +15,8 @@ struct WorkerLoop: ~Copyable {
     static let lowWater = 64 * 1024
     /// Held input of one connection at which it stops receiving.
     static let heldLimit = 64 * 1024
+    /// Receives into large buffers that are started in one turn.
+    static let bulkPerTurn = 4
     /// How long a peer may take to read the last bytes and to close its end.
     static let lingerNanoseconds: UInt64 = 2_000_000_000
 
@@ -39,6 +41,10 @@ struct WorkerLoop: ~Copyable {
     var resumed = PlainArray<ConnectionID>(capacity: 4096)
     /// Connections that could not receive for want of a buffer.
     var starved = PlainArray<ConnectionID>()
+    /// Bulk connections that wait for their turn to receive.
+    var bulkWaiters = PlainArray<ConnectionID>()
+    /// Bulk receives that may still be started in this turn.
+    var bulkAllowance = WorkerLoop.bulkPerTurn
     /// Connections that are given a moment to read their last bytes.
     var lingering: [(connection: ConnectionID, deadline: UInt64)] = []
     /// Sockets that are being connected, by server.
@@ -100,7 +106,8 @@ struct WorkerLoop: ~Copyable {
         let now = loop.nowNanoseconds
         let timeout: UInt64? = due == .max ? nil : due > now ? due - now : 0
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
-        loop.wait(timeoutNanoseconds: resumed.isEmpty ? timeout : 0, busyPollNanoseconds: budget)
+        let mayRest = resumed.isEmpty && bulkWaiters.isEmpty
+        loop.wait(timeoutNanoseconds: mayRest ? timeout : 0, busyPollNanoseconds: budget)
         setTime()
         var index = 0
         while index < loop.completionCount {
@@ -116,6 +123,7 @@ struct WorkerLoop: ~Copyable {
         meetDeadlines()
         startSends()
         feedStarved()
+        feedBulk()
         if hasLogged { wakeSupervisor() }
         block.beat(core.now / 1000)
     }

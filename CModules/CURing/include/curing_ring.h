@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <linux/time_types.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,8 +129,10 @@ HOT void uring_prepare_accept(struct io_uring_sqe *sqe, int fd, __u64 tag) {
     sqe->user_data = tag;
 }
 
-HOT void uring_prepare_receive(struct io_uring_sqe *sqe, int fd, unsigned short group, __u64 tag) {
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+HOT void uring_prepare_receive(
+    struct io_uring_sqe *sqe, int fd, unsigned short group, bool repeats, __u64 tag) {
+    io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    if (repeats) sqe->ioprio |= IORING_RECV_MULTISHOT;
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = group;
     sqe->user_data = tag;
