@@ -29,22 +29,32 @@ extension EventLoop {
             enter(0, nil)
         } else if budget == 0 {
             enter(1, timeout)
-        } else if spinner.looks {
-            lookAtRing(timeout, budget)
         } else {
-            let start = loop_clock()
-            enter(1, timeout)
-            spinner.slept(nanoseconds: loop_clock() &- start, budget: budget)
+            let limit = min(spinner.look(budget: budget), timeout ?? .max)
+            if limit > 0 { lookAtRing(timeout, limit) } else { sleepInRing(timeout, budget) }
         }
         reap()
     }
 
-    private mutating func lookAtRing(_ timeout: UInt64?, _ budget: UInt64) {
+    private mutating func sleepInRing(_ timeout: UInt64?, _ budget: UInt64) {
+        let measures = spinner.measures()
+        if measures {
+            // The work of submitting is no part of the price of sleeping.
+            if unsafe uring_queued(ring.ring) > 0 { enter(0, nil) }
+            if unsafe uring_ready(ring.ring) > 0 { return }
+        }
+        let used = measures ? loop_processor_time() : 0
+        let start = loop_clock()
+        enter(1, timeout)
+        spinner.slept(nanoseconds: loop_clock() &- start, budget: budget)
+        if measures { spinner.measured(cost: loop_processor_time() &- used) }
+    }
+
+    private mutating func lookAtRing(_ timeout: UInt64?, _ limit: UInt64) {
         if unsafe uring_queued(ring.ring) > 0 { enter(0, nil) }
         // What completes while it is submitted says nothing about how long the next message takes.
         if unsafe uring_ready(ring.ring) > 0 { return }
         let start = loop_clock()
-        let limit = min(budget, timeout ?? budget)
         var elapsed: UInt64 = 0
         repeat {
             if unsafe uring_has_deferred(ring.ring) { enter(0, nil) }
@@ -150,18 +160,23 @@ extension EventLoop {
             poller.harvest(milliseconds: 0, &gathered, &buffers)
         } else if budget == 0 {
             poller.harvest(milliseconds: milliseconds(timeout), &gathered, &buffers)
-        } else if spinner.looks {
-            lookAtPoller(timeout, budget)
         } else {
-            let start = loop_clock()
-            poller.harvest(milliseconds: milliseconds(timeout), &gathered, &buffers)
-            spinner.slept(nanoseconds: loop_clock() &- start, budget: budget)
+            let limit = min(spinner.look(budget: budget), timeout ?? .max)
+            if limit > 0 { lookAtPoller(timeout, limit) } else { sleepInPoller(timeout, budget) }
         }
     }
 
-    private mutating func lookAtPoller(_ timeout: UInt64?, _ budget: UInt64) {
+    private mutating func sleepInPoller(_ timeout: UInt64?, _ budget: UInt64) {
+        let measures = spinner.measures()
+        let used = measures ? loop_processor_time() : 0
         let start = loop_clock()
-        let limit = min(budget, timeout ?? budget)
+        poller.harvest(milliseconds: milliseconds(timeout), &gathered, &buffers)
+        spinner.slept(nanoseconds: loop_clock() &- start, budget: budget)
+        if measures { spinner.measured(cost: loop_processor_time() &- used) }
+    }
+
+    private mutating func lookAtPoller(_ timeout: UInt64?, _ limit: UInt64) {
+        let start = loop_clock()
         var elapsed: UInt64 = 0
         repeat {
             poller.harvest(milliseconds: 0, &gathered, &buffers)

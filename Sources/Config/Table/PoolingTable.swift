@@ -22,8 +22,9 @@ extension SettingTable {
             row.custom(
                 "busy_poll", .integer(0...10_000), .microseconds, "100",
                 """
-                How long a busy worker polls for the next event before it blocks. Saves a wake-up per \
-                message when traffic is brisk; idle workers always block. 0 turns it off.
+                How long a busy worker polls at most for the next event before it blocks. It does so only \
+                while waits are short: up to twice the processor time that blocking takes, which it \
+                measures. Idle workers always block. 0 turns it off.
                 """
             ) { settings, value in
                 if case .integer(let number) = value { settings.busyPollMicroseconds = UInt32(number) }
