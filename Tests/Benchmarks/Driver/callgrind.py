@@ -26,10 +26,18 @@ def run(bench):
 
 
 def _count(bench, server, mode, seconds, settings):
-    wrapper = ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=callgrind.%p"]
+    wrapper = ["valgrind", "-q", "--tool=callgrind"]
+    # In a file, as a process that changes its title overwrites its arguments.
+    options = "--callgrind-out-file=callgrind.%p\n"
     name = f"callgrind-{mode}-{seconds}"
     with Pooler(
-        bench.candidate, bench.folder, name, server.port, settings=settings, wrapper=wrapper
+        bench.candidate,
+        bench.folder,
+        name,
+        server.port,
+        settings=settings,
+        wrapper=wrapper,
+        files={".valgrindrc": options},
     ) as pooler:
         figures = load.run(bench.load_generator, pooler, mode, CLIENTS, seconds, warm_up=0)
     total = 0

@@ -61,6 +61,7 @@ class Pooler:
         pool_mode="transaction",
         wrapper=(),
         settings=(),
+        files=None,
     ):
         self.program = program
         self.port = free_port()
@@ -75,6 +76,8 @@ class Pooler:
             pool_mode=pool_mode,
         )
         self._write("userlist.txt", '"bench" ""\n')
+        for file, text in (files or {}).items():
+            self._write(file, text)
         path = self._write("pooler.ini", ini + "\n".join([*program.settings, *settings, ""]))
         with open(os.path.join(self.folder, "log"), "wb") as log:
             self.process = subprocess.Popen(
