@@ -5,14 +5,19 @@
 public struct ByteBuffer: ~Copyable {
     @usableFromInline var start: UnsafeMutableRawPointer
     /// Bytes that fit without growing.
-    public private(set) var capacity: Int
+    @inlinable
+    public var capacity: Int { room }
     /// Bytes written.
-    public private(set) var count = 0
+    @inlinable
+    public var count: Int { used }
+
+    @usableFromInline var room: Int
+    @usableFromInline var used = 0
 
     /// An empty buffer with room for `capacity` bytes.
     public init(capacity: Int = 4096) {
-        self.capacity = max(capacity, 64)
-        unsafe start = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
+        room = max(capacity, 64)
+        unsafe start = UnsafeMutableRawPointer.allocate(byteCount: room, alignment: 16)
     }
 
     deinit { unsafe start.deallocate() }
@@ -24,7 +29,7 @@ public struct ByteBuffer: ~Copyable {
     /// Forgets the bytes from `count` on.
     public mutating func truncate(to newCount: Int) {
         precondition(newCount >= 0 && newCount <= count, "a buffer is truncated to what it has, or less")
-        count = newCount
+        used = newCount
     }
 
     /// Forgets the first `byteCount` bytes and moves the rest to the front. O(rest).
@@ -32,33 +37,38 @@ public struct ByteBuffer: ~Copyable {
         precondition(byteCount >= 0 && byteCount <= count, "no more can be removed than is there")
         let rest = count - byteCount
         if rest > 0, byteCount > 0 { unsafe start.copyMemory(from: start + byteCount, byteCount: rest) }
-        count = rest
+        used = rest
     }
 
     /// Makes room for `byteCount` more bytes.
+    @inlinable
+    @inline(__always)
     public mutating func reserve(_ byteCount: Int) {
         precondition(byteCount >= 0, "room is never negative")
         if capacity - count < byteCount { grow(byteCount) }
     }
 
     @inline(never)
-    private mutating func grow(_ byteCount: Int) {
+    @usableFromInline
+    mutating func grow(_ byteCount: Int) {
         let newCapacity = max(capacity * 2, count + byteCount)
         let bigger = UnsafeMutableRawPointer.allocate(byteCount: newCapacity, alignment: 16)
         unsafe bigger.copyMemory(from: start, byteCount: count)
         unsafe start.deallocate()
         unsafe start = bigger
-        capacity = newCapacity
+        room = newCapacity
     }
 
     /// Appends one byte.
+    @inlinable
     public mutating func append(_ byte: UInt8) {
         reserve(1)
         unsafe start.storeBytes(of: byte, toByteOffset: count, as: UInt8.self)
-        count &+= 1
+        used &+= 1
     }
 
     /// Appends bytes that live elsewhere.
+    @inlinable
     public mutating func append(_ bytes: RawSpan) {
         let byteCount = bytes.byteCount
         reserve(byteCount)
@@ -67,17 +77,18 @@ public struct ByteBuffer: ~Copyable {
                 unsafe (start + count).copyMemory(from: base, byteCount: byteCount)
             }
         }
-        count &+= byteCount
+        used &+= byteCount
     }
 
     /// Appends an array of bytes.
     public mutating func append(_ bytes: [UInt8]) { unsafe append(bytes.span.bytes) }
 
     /// Appends text as UTF-8.
+    @inlinable
     public mutating func append(_ text: StaticString) {
         reserve(text.utf8CodeUnitCount)
         unsafe (start + count).copyMemory(from: text.utf8Start, byteCount: text.utf8CodeUnitCount)
-        count &+= text.utf8CodeUnitCount
+        used &+= text.utf8CodeUnitCount
     }
 
     /// Appends text as UTF-8. Allocates when the text is not contiguous; not for the hot path.

@@ -1,3 +1,4 @@
+internal import Base
 internal import CURing
 import System
 
@@ -15,6 +16,7 @@ import System
 /// - Nothing here allocates, locks or counts references once the queues have grown to what is needed.
 @safe
 public struct EventLoop: ~Copyable {
+    private let anchor = Anchor()
     /// Which of the kernel's interfaces a loop uses.
     public enum Backend: UInt8, Equatable, Sendable {
         case ioUring

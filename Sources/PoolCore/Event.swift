@@ -72,7 +72,7 @@ public enum Event {
     /// The supervisor passes on an order.
     case order(Order)
     /// The supervisor passes on a new configuration, already validated, with its user list.
-    case configuration(Configuration, userList: [UInt8], epoch: UInt64)
+    indirect case configuration(Configuration, userList: [UInt8], epoch: UInt64)
     /// Time has passed: deadlines, retries, upkeep. Due when `PoolCore.nextUpkeep` is reached.
     case upkeep
 }

@@ -11,6 +11,7 @@ import Wire
 /// lives in a slab and is named by a handle, so a late event for something that is gone is recognised and
 /// ignored.
 public struct PoolCore: ~Copyable {
+    private let anchor = Anchor()
     /// What is to be done, in order. The worker empties it after each event, together with `output`.
     public var actions = PlainArray<Action>(capacity: 256)
     /// Bytes the actions speak of.

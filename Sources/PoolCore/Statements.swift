@@ -7,6 +7,8 @@ import Base
 struct Statement: BitwiseCopyable {
     /// The hash of body and parse environment, keyed with the instance's secret.
     let hash: Hash128
+    /// The hash in characters, for the name on servers.
+    let digits: InlineArray<22, UInt8>
     /// What follows the name in its Parse message, in the byte pool.
     let body: UInt32
     /// Holders: client names, unnamed statements, servers, owed replies.
@@ -56,6 +58,7 @@ enum Presence {
 /// Ids are slots of `statements` plus one; 0 stands for none. Look-ups allocate nothing.
 @safe
 struct Statements: ~Copyable {
+    private let anchor = Anchor()
     /// Server-side names: this prefix and 22 characters of the hash.
     static let namePrefix: StaticString = "pgsluice_"
     static let nameByteCount = 9 + 22
@@ -107,7 +110,7 @@ struct Statements: ~Copyable {
             return slot + 1
         }
         let statement = Statement(
-            hash: hash, body: pool.intern(body), references: 1,
+            hash: hash, digits: Statements.digits(of: hash), body: pool.intern(body), references: 1,
             canEndTransaction: canEndTransaction(text: body), isBegin: isBegin(text: body),
             parseEnvironment: environment)
         guard let handle = statements.insert(statement) else {
@@ -141,11 +144,16 @@ struct Statements: ~Copyable {
     /// Appends the name servers know the statement by, without the terminating zero.
     func appendName(of id: UInt32, to output: inout ByteBuffer) {
         output.append(Statements.namePrefix)
-        var hash = statement(id).hash
-        for _ in 0..<22 {
-            output.append(Statements.alphabet(UInt8(truncatingIfNeeded: hash.low & 63)))
-            hash.low = hash.low >> 6 | hash.high << 58
-            hash.high >>= 6
+        output.append(bytesOf: statements[handle(id)].digits)
+    }
+
+    private static func digits(of hash: Hash128) -> InlineArray<22, UInt8> {
+        var rest = hash
+        return InlineArray { _ in
+            let six = UInt8(truncatingIfNeeded: rest.low & 63)
+            rest.low = rest.low >> 6 | rest.high << 58
+            rest.high >>= 6
+            return alphabet(six)
         }
     }
 

@@ -9,6 +9,7 @@ import System
 /// One worker process: the core, its sockets, and the loop that carries events and actions between them.
 @safe
 struct WorkerLoop: ~Copyable {
+    private let anchor = Anchor()
     /// Bytes queued for one connection at which whoever fills it stops receiving.
     static let highWater = 256 * 1024
     /// And at which it goes on.
