@@ -71,6 +71,27 @@ func plantedGeneric<Value: BitwiseCopyable>(_ place: UnsafeMutablePointer<Value>
 @inline(never)
 func plantedGenericUse(_ records: UnsafeMutablePointer<Record>) -> Int { plantedGeneric(records).count }
 
+/// Large, not copyable, and without an atomic that would give it a place of its own.
+struct Large: ~Copyable {
+    var values: InlineArray<128, Int>
+
+    /// Reads all of it.
+    @inline(never)
+    @_optimize(none)
+    func sum() -> Int {
+        var sum = 0
+        for index in values.indices { sum &+= values[index] }
+        return sum
+    }
+}
+
+/// Calls what only reads.
+@inline(never)
+func plantedCopy(_ large: inout Large, _ value: Int) -> Int {
+    large.values[value & 127] = value
+    return large.sum()
+}
+
 @main
 struct Planted {
     static func main() {
@@ -85,6 +106,8 @@ struct Planted {
         try? plantedError(count)
         free(plantedMalloc(count))
         records[0].count &+= plantedGenericUse(records)
-        exit(Int32(truncatingIfNeeded: plantedClean(records, count) + plantedOnce(count) + node.values[0]))
+        var large = Large(values: InlineArray(repeating: count))
+        let copied = plantedCopy(&large, count)
+        exit(Int32(truncatingIfNeeded: plantedClean(records, count) + copied + plantedOnce(count) + node.values[0]))
     }
 }
