@@ -111,6 +111,7 @@ let package = Package(
             path: "Tests/Benchmarks/Support",
             swiftSettings: testRules),
         benchmark("NullPostgres", ["Base", "BenchmarkSupport", "CLinux", "System"]),
+        benchmark("Forwarder", ["BenchmarkSupport", "CLinux"]),
         benchmark("LoadGenerator", ["Base", "BenchmarkSupport", "CLinux", "System"]),
         .testTarget(
             name: "BenchmarkTests", dependencies: ["Base", "BenchmarkSupport"],

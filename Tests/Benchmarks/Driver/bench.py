@@ -31,6 +31,9 @@ def arguments():
     parser.add_argument(
         "--candidate", metavar="PATH", help="the pooler to measure (pgsluice, built for release)"
     )
+    parser.add_argument(
+        "--floor", action="store_true", help="measure a bare forwarder of one client instead of a pooler"
+    )
     parser.add_argument("--reference", metavar="PATH", help="the pooler to compare with (Debian's pgbouncer)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a candidate's setting"
@@ -44,6 +47,8 @@ def arguments():
         "--callgrind", action="store_true", help="only count the candidate's instructions, on epoll"
     )
     options = parser.parse_args()
+    if options.floor:
+        options.only = ["simple-1"]
     options.runs = options.runs or (3 if options.quick else 15)
     options.seconds = options.seconds or (0.5 if options.quick else 1)
     for name in options.only or []:
@@ -58,13 +63,14 @@ class Bench:
     def __init__(self, options, folder):
         self.options = options
         self.folder = folder
+        measured = "Forwarder" if options.floor else "pgsluice"
         built = programs.build(
-            ["NullPostgres", "LoadGenerator"] + ([] if options.candidate else ["pgsluice"])
+            ["NullPostgres", "LoadGenerator"] + ([] if options.candidate else [measured])
         )
         self.null_postgres = copy_program(os.path.join(built, "NullPostgres"), folder)
         self.load_generator = copy_program(os.path.join(built, "LoadGenerator"), folder)
         self.candidate = self._program(
-            options.candidate or os.path.join(built, "pgsluice"), "candidate", options.set
+            options.candidate or os.path.join(built, measured), "candidate", options.set
         )
         if options.reference:
             self.reference = self._program(options.reference, "reference", [])

@@ -108,6 +108,7 @@ struct Planted {
         records[0].count &+= plantedGenericUse(records)
         var large = Large(values: InlineArray(repeating: count))
         let copied = plantedCopy(&large, count)
-        exit(Int32(truncatingIfNeeded: plantedClean(records, count) + copied + plantedOnce(count) + node.values[0]))
+        let sum = plantedClean(records, count) + copied + plantedOnce(count) + node.values[0]
+        exit(Int32(truncatingIfNeeded: sum))
     }
 }
