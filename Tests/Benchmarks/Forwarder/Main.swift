@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 
 /// `Forwarder POOLER.INI`: what passes bytes on between one client and one server and does nothing else, and
-/// never sleeps while it has a client. No pooler can answer one client sooner; measured in the place of one, it
+/// never sleeps while it has a client. No pooler can answer one client sooner; measured in place of one, it
 /// tells how near that is.
 ///
 /// It reads the two ports from the configuration that poolers get in the benchmark.
