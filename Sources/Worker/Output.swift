@@ -80,6 +80,8 @@ extension WorkerLoop {
     @inline(never)
     private mutating func pauseInput(for connection: ConnectionID) {
         guard contains(inputConnection), inputConnection != connection else { return }
+        // A server may have a new client while bytes of the one before are unsent: after an error in a COPY.
+        if self[connection].blocks != inputConnection { unblock(connection) }
         self[inputConnection].isPaused = true
         self[connection].blocks = inputConnection
     }
