@@ -145,6 +145,7 @@ extension PoolCore {
             return commandComplete(server, head, bytes, offset, total)
         case BackendMessage.copyInResponse, BackendMessage.copyBothResponse:
             servers[server].isCopyingIn = true
+            resumeInCopy(server)
             return verdict
         case BackendMessage.parseComplete:
             if head.statement != 0 {
@@ -303,6 +304,33 @@ extension PoolCore {
             index += 1
         }
         servers[server].replies = queue
+        resumeBehindCopy(server)
+    }
+
+    /// A COPY has begun, and waits for what stands behind the message that is held until it is over: a
+    /// message that must not come now.
+    @inline(never)
+    private mutating func resumeInCopy(_ server: Handle<Server>) {
+        let client = servers[server].client
+        guard !client.isNone, clients[client].awaitsReplies,
+            !servers[server].replies.all(in: replies).contains(where: { $0.kind == .copyEnd })
+        else { return }
+        clients[client].awaitsReplies = false
+        resume(client)
+    }
+
+    /// Where PostgreSQL has ignored the Sync in front of a held message, the message belongs to the group of
+    /// the COPY, and no answer to a Sync will let it go on.
+    private mutating func resumeBehindCopy(_ server: Handle<Server>) {
+        let endsGroup = servers[server].replies.all(in: replies).contains { reply in
+            reply.kind == .sync || reply.kind == .query || reply.kind == .functionCall
+        }
+        guard !endsGroup else { return }
+        servers[server].settledGroup = servers[server].syncGroup &- 1
+        let client = servers[server].client
+        guard !client.isNone, clients[client].awaitsReplies else { return }
+        clients[client].awaitsReplies = false
+        resume(client)
     }
 
     /// A COPY FROM in an extended query has failed. The Syncs that were sent before the end of the data, or

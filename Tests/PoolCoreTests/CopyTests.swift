@@ -135,6 +135,38 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// It is held until it is known what the names mean that came before it, which PostgreSQL does not say
+    /// before the COPY is over.
+    @Test func aMessageThatIsHeldWhenACopyBeginsIsAnErrorToo() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.query("copy t from stdin") + Send.parse("held", "select 1"))
+        #expect(rig.types(server) == "Q")
+        rig.receive(server, Send.copyIn)
+        #expect(rig.error(client).hasPrefix("08P01 unexpected message of type"))
+        #expect(!rig.isOpen(client))
+        #expect(!rig.isOpen(server))
+        rig.expectEmptiness()
+    }
+
+    /// PostgreSQL has eaten the Sync in front of it, so no answer to that will ever let it go on.
+    @Test(arguments: [true, false])
+    func aMessageThatIsHeldBehindACopyGoesOnWhenTheCopyIsOver(isGood: Bool) {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(
+            client,
+            CopyTests.request + Send.sync + Send.copyDone + Send.parse("held", "select 1") + Send.sync)
+        #expect(rig.types(server) == "PBESc")
+        rig.receive(server, Send.parseComplete + Send.bindComplete + Send.copyIn)
+        rig.receive(server, isGood ? Send.complete("COPY 0") : Send.error("22P04", "bad data"))
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, (isGood ? Send.parseComplete : []) + Send.ready())
+        #expect(rig.types(client) == (isGood ? "12GC1Z" : "12GEZ"))
+        #expect(rig.record(of: server)?.state == .idle)
+        rig.expectEmptiness()
+    }
+
     /// Each COPY has an end of its own.
     @Test func aMessageBehindTheSecondOfTwoCopiesInFlightIsAllowed() {
         let rig = Rig()
