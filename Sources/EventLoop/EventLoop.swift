@@ -38,9 +38,9 @@ public struct EventLoop: ~Copyable {
         /// Bytes in each of them.
         public var smallBufferByteCount = 4096
         /// Large receive buffers, up to 32,766. Few, so that they stay in the processor's cache.
-        public var largeBufferCount = 32
+        public var largeBufferCount = 16
         /// Bytes in each of them.
-        public var largeBufferByteCount = 65536
+        public var largeBufferByteCount = 262_144
         /// Operations that are submitted in one call; a power of two. More are submitted in several.
         public var submissionCount = 256
         /// Completions that a ring holds; a power of two, more than `submissionCount`. The kernel keeps more

@@ -17,7 +17,7 @@ struct WorkerLoop: ~Copyable {
     /// Held input of one connection at which it stops receiving.
     static let heldLimit = 64 * 1024
     /// Receives into large buffers that are started in one turn.
-    static let bulkPerTurn = 4
+    static let bulkPerTurn = 2
     /// How long a peer may take to read the last bytes and to close its end.
     static let lingerNanoseconds: UInt64 = 2_000_000_000
 

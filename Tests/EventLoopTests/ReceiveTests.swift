@@ -120,7 +120,9 @@ import Testing
     /// One receive, one completion, the buffer always comes back.
     @Test(arguments: backends)
     func aBulkReceiveFillsItsBufferOnce(backend: EventLoop.Preference) throws {
-        var loop = try EventLoop(backend)
+        var limits = EventLoop.Limits()
+        limits.largeBufferByteCount = 65_536
+        var loop = try EventLoop(backend, limits: limits)
         let (client, server) = try tcpPair()
         let sent = (0..<100_000).map { UInt8(truncatingIfNeeded: $0 &* 13) }
         try write(sent, to: client)
