@@ -95,6 +95,9 @@ public struct BytePool: ~Copyable {
         }
     }
 
+    /// A hash of the bytes behind `id`, the same in every pool with the same key; 0 for 0.
+    public func hash(_ id: UInt32) -> UInt64 { unsafe id == 0 ? 0 : texts[Int(id)].hash }
+
     /// Appends the bytes behind `id` to `output`; nothing for 0.
     public borrowing func append(_ id: UInt32, to output: inout ByteBuffer) { output.append(self[id]) }
 

@@ -25,6 +25,8 @@ public enum CloseStyle: UInt8, BitwiseCopyable {
     case now
     /// After everything queued has been sent, or a few seconds have passed.
     case flushed
+    /// At once, and only the descriptor: the connection lives on in another process.
+    case elsewhere
 }
 
 /// What the core wants done. The worker carries actions out in order, right after the call that queued them.
@@ -58,6 +60,17 @@ public enum Action: BitwiseCopyable {
     case announceDrop(offset: Int, count: Int)
     /// Answer another worker's cancel request.
     case answerCancel(CancelTicket, isFound: Bool)
+    /// Stop receiving on this server's connection. Answered by `detached` when nothing is in flight on it.
+    case detach(ConnectionID)
+    /// Receive again on a connection that was detached.
+    case attach(ConnectionID)
+    /// Give this connection, which another worker has lent, to the core's server: start receiving on it.
+    case adopt(ConnectionID, Handle<Server>)
+    /// Send a detached server's descriptor to another worker, with a range of `output` as the message.
+    /// Answered by `passFailed` when there is no room.
+    case pass(Handle<Server>, worker: Int, offset: Int, count: Int)
+    /// Send another worker a range of `output` as a message. When there is no room it is sent later.
+    case tell(worker: Int, offset: Int, count: Int)
     /// Write a log line.
     case log(LogLevel, offset: Int, count: Int)
     /// The order with this number has been carried out.

@@ -105,9 +105,7 @@ extension PoolCore {
         guard let server = servers.insert(Server(id: segment.nextConnectionId(), pool: pool)) else {
             return false
         }
-        pools[pool].serverCounts[Int(Server.State.connecting.rawValue)] &+= 1
-        databases[Int(pools[pool].database)].serverCount += 1
-        users[Int(pools[pool].user)].serverCount += 1
+        count(server, in: pool)
         servers[server].connectedAt = now
         servers[server].connectedAtWall = wallClock
         servers[server].host = servers[target].host

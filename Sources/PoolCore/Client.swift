@@ -69,6 +69,10 @@ public struct Client: Linked {
     var isHeld = false
     /// A console administrator or the owner of the process: exempt from client limits.
     var isExempt = false
+    /// Counted in the ledger among the clients of the instance.
+    var isAdmitted = false
+    /// Counted in the ledger among those of its database and user.
+    var isInLedger = false
     /// Counted in its database and user.
     var isCounted = false
     /// A message to tell it that it waits has been sent in this wait.

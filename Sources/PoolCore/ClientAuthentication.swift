@@ -198,8 +198,6 @@ extension PoolCore {
         guard !databases[database].isDisabled else {
             return fail(client, .login(.databaseDisabled(name: name(of: database))))
         }
-        // Others may have come in while this one was proving who it is.
-        if let problem = clientLimits(login) { return fail(client, problem) }
         let forced = databases[database].definition.user.map { userNumber(Array($0.utf8)) }
         guard let poolUser = forced ?? login.user else { return fail(client, .login(.configuration)) }
         guard let pool = poolNumber(database, poolUser) else { return fail(client, .login(.limit(.pools))) }
@@ -207,11 +205,7 @@ extension PoolCore {
             preconditionFailure("without a forced user a client's pool is its own user's")
         }
         let user = login.user ?? poolUser
-        clients[client].database = Int32(database)
-        clients[client].user = Int32(user)
-        clients[client].isCounted = true
-        databases[database].clientCount += 1
-        users[user].clientCount += 1
+        if let problem = count(client, login, database, user) { return fail(client, problem) }
         enter(pool, client, login)
     }
 

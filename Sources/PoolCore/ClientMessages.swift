@@ -27,6 +27,7 @@ extension PoolCore {
     /// Actions of the kind `forward` that it queues speak of `bytes`. A peer that is gone takes everything.
     public mutating func received(_ peer: Peer, _ bytes: RawSpan) -> Consumption {
         let all = Consumption(consumed: bytes.byteCount, needed: 0)
+        freedTold = 0
         switch peer {
         case .client(let client):
             guard clients.contains(client) else { return all }
@@ -49,7 +50,7 @@ extension PoolCore {
         case .server(let server):
             guard servers.contains(server) else { return all }
             switch servers[server].state {
-            case .idle, .linked, .tested, .beingCancelled:
+            case .idle, .linked, .tested, .beingCancelled, .lending:
                 return serverMessages(server, bytes)
             case .startup:
                 return serverLoginBytes(server, bytes)

@@ -184,9 +184,12 @@ extension PoolCore {
         var login = login
         let isConsole = login.isForConsole
         clientLogins[client] = login
-        let limit = identity.share(of: configuration.settings.maxClientConnections)
-        if !isConsole, limit > 0, clients.count > limit {
-            return fail(client, .login(.limit(.instance(limit: configuration.settings.maxClientConnections))))
+        if !isConsole {
+            let limit = configuration.settings.maxClientConnections
+            guard ledger.admit(limit: limit) else {
+                return fail(client, .login(.limit(.instance(limit: limit))))
+            }
+            clients[client].isAdmitted = true
         }
         if !isConsole, lifecycle.isShuttingDown { return fail(client, .login(.shuttingDown)) }
         // Nobody makes us remember a database before it is known who asks for it.
@@ -199,7 +202,7 @@ extension PoolCore {
             login.user = index
             login.secret = users[index].secret
         }
-        if let problem = clientLimits(login) { return fail(client, problem) }
+        if let problem = fullLimit(login) { return fail(client, problem) }
         clientLogins[client] = login
         logAttempt(client, login)
         moveClient(client, to: .authenticating)
@@ -207,24 +210,89 @@ extension PoolCore {
         authenticate(client)
     }
 
-    func clientLimits(_ login: ClientLogin) -> ClientError? {
+    /// The limit that is known to be full before anybody has proved who he is.
+    private func fullLimit(_ login: ClientLogin) -> ClientError? {
         guard !login.isForConsole else { return nil }
-        if let database = login.database {
-            let own = databases[database].definition.maxDatabaseClientConnections.map(Int.init) ?? 0
-            let limit = own > 0 ? own : configuration.settings.maxDatabaseClientConnections
-            if limit > 0, databases[database].clientCount >= identity.share(of: limit) {
-                return .login(.limit(.database(name: name(of: database), limit: limit)))
-            }
+        let limits = clientLimits(login)
+        if let database = login.database, limits.database > 0, !databases[database].entry.isNone,
+            ledger.clientCount(databases[database].entry) >= limits.database
+        {
+            return .login(.limit(.database(name: name(of: database), limit: limits.database)))
         }
-        if let user = login.user {
-            let own = userDefinition(user)?.maxUserClientConnections.map(Int.init) ?? 0
-            let limit = own > 0 ? own : configuration.settings.maxUserClientConnections
-            if limit > 0, users[user].clientCount >= identity.share(of: limit) {
-                let name = String(decoding: login.userName, as: UTF8.self)
-                return .login(.limit(.user(name: name, limit: limit)))
-            }
+        if let user = login.user, limits.user > 0, !users[user].entry.isNone,
+            ledger.clientCount(users[user].entry) >= limits.user
+        {
+            return .login(.limit(.user(name: text(login.userName), limit: limits.user)))
         }
         return nil
+    }
+
+    /// How many clients the database and the user of a login may have; 0 for any number.
+    private func clientLimits(_ login: ClientLogin) -> (database: Int, user: Int) {
+        let ofDatabase =
+            login.database.flatMap { databases[$0].definition.maxDatabaseClientConnections }.map(Int.init)
+            ?? 0
+        let ofUser = login.user.flatMap { userDefinition($0)?.maxUserClientConnections }.map(Int.init) ?? 0
+        let settings = configuration.settings
+        return (
+            ofDatabase > 0 ? ofDatabase : settings.maxDatabaseClientConnections,
+            ofUser > 0 ? ofUser : settings.maxUserClientConnections
+        )
+    }
+
+    private func text(_ name: [UInt8]) -> String { String(decoding: name, as: UTF8.self) }
+
+    /// Counts a client in its database and user; the error when a limit is in the way.
+    ///
+    /// - Parameter user: as which it is counted.
+    mutating func count(
+        _ client: Handle<Client>, _ login: ClientLogin, _ database: Int, _ user: Int
+    ) -> ClientError? {
+        let limits = clientLimits(login)
+        let secret = segment.secrets.instance
+        if databases[database].entry.isNone {
+            databases[database].entry =
+                ledger.join(Ledger.key(database: databases[database].name, secret)) ?? .none
+        }
+        if users[user].entry.isNone {
+            users[user].entry = ledger.join(Ledger.key(user: users[user].name, secret)) ?? .none
+        }
+        if databases[database].entry.isNone || users[user].entry.isNone {
+            // Where nothing is limited nothing need be counted.
+            if limits.database > 0 || limits.user > 0 { return .login(.limit(.pools)) }
+        } else {
+            let obstacle = ledger.admit(
+                database: databases[database].entry, limit: limits.database, user: users[user].entry,
+                limit: limits.user)
+            switch obstacle {
+            case nil: clients[client].isInLedger = true
+            case .user: return .login(.limit(.user(name: text(login.userName), limit: limits.user)))
+            default: return .login(.limit(.database(name: name(of: database), limit: limits.database)))
+            }
+        }
+        clients[client].database = Int32(database)
+        clients[client].user = Int32(user)
+        clients[client].isCounted = true
+        databases[database].clientCount += 1
+        users[user].clientCount += 1
+        return nil
+    }
+
+    /// Counts a client off in its database and user.
+    mutating func uncount(_ client: Handle<Client>) {
+        let (database, user) = (Int(clients[client].database), Int(clients[client].user))
+        databases[database].clientCount -= 1
+        users[user].clientCount -= 1
+        guard clients[client].isInLedger else { return }
+        ledger.dismiss(database: databases[database].entry, user: users[user].entry)
+        if databases[database].clientCount == 0 {
+            ledger.leave(databases[database].entry)
+            databases[database].entry = .none
+        }
+        if users[user].clientCount == 0 {
+            ledger.leave(users[user].entry)
+            users[user].entry = .none
+        }
     }
 
     /// What a user may do on the console; `nil` when nothing.

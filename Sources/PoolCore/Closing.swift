@@ -103,9 +103,9 @@ extension PoolCore {
         parameters.release(clients[client].parameters, &bytes)
         bytes.release(clients[client].replicationOptions)
         if clients[client].isCounted {
-            databases[Int(clients[client].database)].clientCount -= 1
-            users[Int(clients[client].user)].clientCount -= 1
+            uncount(client)
         }
+        if clients[client].isAdmitted { ledger.dismiss() }
         clientLogins.removeValue(forKey: client)
         clientOrigins.removeValue(forKey: client)
     }
@@ -117,7 +117,8 @@ extension PoolCore {
     mutating func closeServer(_ server: Handle<Server>, reason: String) {
         precondition(
             servers[server].state != .linked || servers[server].client.isNone, "its client comes first")
-        if configuration.settings.logDisconnections {
+        if servers[server].state == .lending { abandonLending(server) }
+        if configuration.settings.logDisconnections, !servers[server].isElsewhere {
             let start = output.count
             appendServerPrefix(server)
             output.append("closing because: ")
@@ -135,7 +136,9 @@ extension PoolCore {
         parameters.release(servers[server].parameters, &bytes)
         serverLogins.removeValue(forKey: server)
         serverAddresses.removeValue(forKey: server)
-        if servers[server].connection.isNone {
+        if servers[server].isElsewhere {
+            actions.append(.close(servers[server].connection, .elsewhere))
+        } else if servers[server].connection.isNone {
             actions.append(.abandonConnect(server))
         } else if servers[server].isReady, servers[server].state == .idle {
             let start = output.count
@@ -152,6 +155,8 @@ extension PoolCore {
         users[user].serverCount -= 1
         pools[pool].lastUse = now
         let isBeingCancelled = servers[server].cancelsInFlight > 0
+        if servers[server].isCounted { ledger.close(pools[pool].entry) }
+        if !servers[server].isElsewhere { tellFreed(pools[pool].entry) }
         unlistServer(server)
         servers.remove(server)
         if isBeingCancelled { releaseHeldCancels(of: server) }
@@ -184,7 +189,7 @@ extension PoolCore {
             serverAddresses[server]?.isBroken = true
             servers[server].needsClose = true
             fail(client, .server(.connectionLost))
-        case .idle, .tested, .beingCancelled:
+        case .idle, .tested, .beingCancelled, .lending:
             closeServer(server, reason: "server conn crashed? (\(reason))")
         }
     }

@@ -146,7 +146,7 @@ extension PoolCore {
         case .connecting, .startup:
             guard servers[server].cancels.isNone, !servers[server].isReplication else { return }
             closeServer(server, reason: "connect string changed")
-        case .linked, .tested, .beingCancelled:
+        case .linked, .tested, .beingCancelled, .lending:
             servers[server].needsClose = true
             let client = servers[server].client
             if servers[server].isReplication, clients.contains(client) {
@@ -185,14 +185,19 @@ extension PoolCore {
     mutating func poolNumber(_ database: Int, _ user: Int) -> Handle<Pool>? {
         let key = poolKey(database, user)
         if let pool = poolIndex[key] { return pool }
+        guard pools.count < pools.capacity,
+            let entry = ledger.join(
+                database: Ledger.key(database: databases[database].name, segment.secrets.instance),
+                user: Ledger.key(user: users[user].name, segment.secrets.instance))
+        else { return nil }
         let counters = block.allocatePool(database: databases[database].name, user: users[user].name)
         let record = Pool(
             database: Int32(database), user: Int32(user), settings: resolvedSettings(database, user),
-            counters: counters)
+            counters: counters, entry: entry)
         guard let pool = pools.insert(record) else {
-            block.release(counters)
-            return nil
+            preconditionFailure("there was room for it a moment ago")
         }
+        if let before = poolOfEntry.updateValue(pool, forKey: entry) { pools[before].isReplaced = true }
         pools[pool].lastUse = now
         poolIndex[key] = pool
         return pool

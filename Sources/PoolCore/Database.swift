@@ -21,6 +21,10 @@ struct Database {
     var serverCount = 0
     /// Clients in any state after login.
     var clientCount = 0
+    /// Its place in the ledger while it has clients that are counted there.
+    var entry = LedgerName.none
+    /// Pools in which somebody waits.
+    var waitingPools = 0
     /// The host the next connection goes to.
     var nextHost = 0
     /// When it last had clients or servers.
@@ -53,6 +57,10 @@ struct User {
     var serverCount = 0
     /// Clients after login.
     var clientCount = 0
+    /// Its place in the ledger while it has clients that are counted there.
+    var entry = LedgerName.none
+    /// Pools in which somebody waits.
+    var waitingPools = 0
     /// The verifier made from a plain password, kept because making it is expensive.
     var verifier: ScramVerifier?
     /// Keys learnt when a client authenticated with the secret in `auth_file`; they open PostgreSQL too, if

@@ -139,7 +139,7 @@ extension PoolCore {
                 faults.append("server \(slot) is \(server.state) and not clean")
             }
             if server.status != UInt8(ascii: "I") { faults.append("server \(slot) is free in a transaction") }
-        case .tested, .startup, .connecting, .cancelling:
+        case .tested, .startup, .connecting, .cancelling, .lending:
             break
         }
         var preludes = 0
@@ -162,7 +162,7 @@ extension PoolCore {
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)
             var clientCounts = [Int](repeating: 0, count: 8)
-            var serverCounts = [Int](repeating: 0, count: 7)
+            var serverCounts = [Int](repeating: 0, count: 8)
             var replication = 0
             var unserved = 0
             for slot in 0..<clients.slotLimit {
@@ -181,7 +181,7 @@ extension PoolCore {
             for index in 0..<8 where Int(pool.clientCounts[index]) != clientCounts[index] {
                 faults.append("pool \(slot) counts \(pool.clientCounts[index]) clients in state \(index)")
             }
-            for index in 0..<7 where Int(pool.serverCounts[index]) != serverCounts[index] {
+            for index in 0..<8 where Int(pool.serverCounts[index]) != serverCounts[index] {
                 faults.append("pool \(slot) counts \(pool.serverCounts[index]) servers in state \(index)")
             }
             if pool.waitingReplication != replication || pool.replicationWaiters != unserved {
@@ -230,7 +230,8 @@ extension PoolCore {
         }
         for slot in 0..<statements.statements.slotLimit {
             guard let handle = statements.statements.handle(at: slot) else { continue }
-            texts.insert(statements.statements[handle].body)
+            let body = statements.statements[handle].body
+            if body != 0 { texts.insert(body) }
         }
         if bytes.count != texts.count {
             faults.append("\(bytes.count) texts are kept, \(texts.count) are held")

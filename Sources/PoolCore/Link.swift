@@ -38,7 +38,7 @@ extension PoolCore {
 
     /// A free server that may be used at once. Those that are to be closed are closed on the way; one that
     /// has been idle for long is tested first.
-    private mutating func freeServer(_ pool: Handle<Pool>) -> Handle<Server>? {
+    mutating func freeServer(_ pool: Handle<Pool>) -> Handle<Server>? {
         while !pools[pool].idle.isEmpty {
             let server = pools[pool].idle.first
             if servers[server].needsClose {
@@ -158,7 +158,12 @@ extension PoolCore {
 
     /// Gives free servers to the clients that wait, oldest first, and opens more where that is not enough.
     mutating func serveWaiters(_ pool: Handle<Pool>) {
-        guard !pools[pool].waiters.isEmpty, !isPaused(pool) else { return }
+        guard !isPaused(pool) else { return }
+        if !identity.isAlone {
+            let others = ledger.othersWaiting(pools[pool].entry)
+            if others != 0 { return serveEverybody(pool, others) }
+        }
+        guard !pools[pool].waiters.isEmpty else { return }
         var candidate = pools[pool].waiters.first
         while !candidate.isNone {
             let client = candidate

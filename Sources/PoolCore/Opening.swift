@@ -29,8 +29,8 @@ extension PoolCore {
             let coming = pools[pool].loginCount + pools[pool].count(Server.State.tested)
             // While nobody gets in, one attempt at a time finds out when that changes.
             let limit = pools[pool].hasFailed && pools[pool].readyCount == 0 ? 1 : PoolCore.loginLimit
-            guard coming < min(wanted, limit), mayOpen(pool) else { return }
-            guard openServer(pool, for: .none) else { return }
+            guard coming < min(wanted, limit), reserve(pool) else { return }
+            openServer(pool, for: .none)
         }
     }
 
@@ -43,33 +43,37 @@ extension PoolCore {
             let client = candidate
             candidate = clients[client].links.next
             guard clients[client].replication != .none, clients[client].server.isNone else { continue }
-            guard now >= pools[pool].retryAt, limitsAllow(pool) else { return }
-            guard openServer(pool, for: client) else { return }
+            guard now >= pools[pool].retryAt, reserve(pool, size: 0) == nil else { return }
+            openServer(pool, for: client)
         }
     }
 
-    /// Whether one more server of this pool may be opened now.
-    mutating func mayOpen(_ pool: Handle<Pool>) -> Bool {
+    /// Counts one more server of this pool in the ledger, if it may be opened now.
+    private mutating func reserve(_ pool: Handle<Pool>) -> Bool {
         guard now >= pools[pool].retryAt else {
             scheduleUpkeep(at: pools[pool].retryAt)
             return false
         }
-        let settings = pools[pool].settings
-        let size = identity.share(of: Int(settings.poolSize))
-        if size > 0, pools[pool].serverCount >= size {
-            guard mayUseReserve(pool, size) else { return false }
-            let start = output.count
-            output.append("taking connection from reserve_pool")
-            log(.log, from: start)
+        let size = Int(pools[pool].settings.poolSize)
+        var obstacle = reserve(pool, size: size)
+        if obstacle == .pool, mayUseReserve(pool) {
+            obstacle = reserve(pool, size: size + Int(pools[pool].settings.reservePoolSize))
+            if obstacle == nil {
+                let start = output.count
+                output.append("taking connection from reserve_pool")
+                log(.log, from: start)
+            }
         }
-        return limitsAllow(pool)
+        if obstacle == .pool { askForIdle(pool) }
+        return obstacle == nil
     }
 
-    private mutating func mayUseReserve(_ pool: Handle<Pool>, _ size: Int) -> Bool {
-        let reserve = identity.share(of: Int(pools[pool].settings.reservePoolSize))
+    /// Whether somebody has waited long enough, in any worker, for the reserve to be used.
+    private mutating func mayUseReserve(_ pool: Handle<Pool>) -> Bool {
         let timeout = pools[pool].settings.reservePoolTimeoutNanoseconds
-        guard reserve > 0, timeout > 0, !pools[pool].waiters.isEmpty else { return false }
-        guard pools[pool].serverCount < size + reserve else { return false }
+        guard pools[pool].settings.reservePoolSize > 0, timeout > 0, !pools[pool].waiters.isEmpty else {
+            return false
+        }
         let oldest = clients[pools[pool].waiters.first].waitStart
         guard now &- oldest >= timeout else {
             scheduleUpkeep(at: oldest + timeout)
@@ -78,20 +82,31 @@ extension PoolCore {
         return true
     }
 
-    /// Whether the limits of database and user allow one more server. The idle server that was used longest
-    /// ago gives way if that helps.
-    private mutating func limitsAllow(_ pool: Handle<Pool>) -> Bool {
-        let database = pools[pool].database
-        let user = pools[pool].user
-        let databaseLimit = identity.share(of: Int(pools[pool].settings.maxDatabaseConnections))
-        while databaseLimit > 0, databases[Int(database)].serverCount >= databaseLimit {
-            guard evict(database: database, user: nil) else { return false }
+    /// Counts one more server of this pool in the ledger, unless a limit is in the way. The idle server that
+    /// was used longest ago gives way to it, here or in another worker.
+    ///
+    /// - Parameter size: how many servers the pool may have, 0 for any number.
+    private mutating func reserve(_ pool: Handle<Pool>, size: Int) -> LedgerLimit? {
+        guard servers.count < servers.capacity else { return .instance }
+        let limits = ServerLimits(
+            pool: size, database: Int(pools[pool].settings.maxDatabaseConnections),
+            user: Int(pools[pool].settings.maxUserConnections))
+        while let obstacle = ledger.open(pools[pool].entry, limits) {
+            let (database, user) = (pools[pool].database, pools[pool].user)
+            switch obstacle {
+            case .pool, .instance:
+                return obstacle
+            case .database:
+                if evict(database: database, user: nil) { continue }
+            case .user:
+                if evict(database: nil, user: user) { continue }
+            }
+            if !identity.isAlone, let rest = ledger.oldestIdle(sharing: obstacle, with: pools[pool].entry) {
+                tell(rest.worker, .evict(rest.pool))
+            }
+            return obstacle
         }
-        let userLimit = identity.share(of: Int(pools[pool].settings.maxUserConnections))
-        while userLimit > 0, users[Int(user)].serverCount >= userLimit {
-            guard evict(database: nil, user: user) else { return false }
-        }
-        return true
+        return nil
     }
 
     /// Closes the idle server of this database or user that was used longest ago. O(servers).
@@ -132,14 +147,15 @@ extension PoolCore {
         for entry in waiting { openServers(entry.pool) }
     }
 
-    /// Makes the record of a new server and has the worker connect it. False when there is no room for it.
-    mutating func openServer(_ pool: Handle<Pool>, for client: Handle<Client>) -> Bool {
+    /// Makes the record of a new server and has the worker connect it.
+    ///
+    /// - Precondition: it is counted in the ledger.
+    private mutating func openServer(_ pool: Handle<Pool>, for client: Handle<Client>) {
         guard let server = servers.insert(Server(id: segment.nextConnectionId(), pool: pool)) else {
-            return false
+            preconditionFailure("there was room for it a moment ago")
         }
-        pools[pool].serverCounts[Int(Server.State.connecting.rawValue)] &+= 1
-        databases[Int(pools[pool].database)].serverCount += 1
-        users[Int(pools[pool].user)].serverCount += 1
+        count(server, in: pool)
+        servers[server].isCounted = true
         servers[server].connectedAt = now
         servers[server].connectedAtWall = wallClock
         servers[server].lastActivity = now
@@ -157,7 +173,13 @@ extension PoolCore {
         }
         scheduleUpkeep(within: PoolCore.busyUpkeep)
         actions.append(.connect(server))
-        return true
+    }
+
+    /// Counts a new record in its pool, its database and its user.
+    mutating func count(_ server: Handle<Server>, in pool: Handle<Pool>) {
+        pools[pool].serverCounts[Int(servers[server].state.rawValue)] &+= 1
+        databases[Int(pools[pool].database)].serverCount += 1
+        users[Int(pools[pool].user)].serverCount += 1
     }
 
     /// Whether the server is still wanted; it may be gone before the action that speaks of it is carried out.
@@ -262,13 +284,15 @@ extension PoolCore {
         let wanted = size > 0 ? min(minimum, size) : 0
         let database = databases[Int(pools[pool].database)]
         guard database.definition.user != nil || clientTotal(pool) > 0, database.isUsable else { return }
-        let connected = pools[pool].readyCount + pools[pool].loginCount
-        guard connected < wanted, pools[pool].loginCount == 0, now >= pools[pool].retryAt else { return }
-        let databaseLimit = identity.share(of: Int(pools[pool].settings.maxDatabaseConnections))
-        guard databaseLimit == 0 || database.serverCount < databaseLimit else { return }
-        let userLimit = identity.share(of: Int(pools[pool].settings.maxUserConnections))
-        guard userLimit == 0 || users[Int(pools[pool].user)].serverCount < userLimit else { return }
-        _ = openServer(pool, for: .none)
+        guard pools[pool].loginCount == 0, now >= pools[pool].retryAt else { return }
+        let limits = ServerLimits(
+            pool: wanted, database: Int(pools[pool].settings.maxDatabaseConnections),
+            user: Int(pools[pool].settings.maxUserConnections))
+        guard wanted > 0, servers.count < servers.capacity, ledger.open(pools[pool].entry, limits) == nil
+        else {
+            return
+        }
+        openServer(pool, for: .none)
     }
 
     private func clientTotal(_ pool: Handle<Pool>) -> Int {

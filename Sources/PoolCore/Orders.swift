@@ -8,6 +8,7 @@ import Wire
 extension PoolCore {
     /// Takes in one event. What is to be done stands in `actions` afterwards.
     public mutating func handle(_ event: Event) {
+        freedTold = 0
         switch event {
         case .accepted(let connection, let origin): accepted(connection, origin)
         case .connected(let server, let connection, let remote, let port, let local, let localPort):
@@ -22,8 +23,16 @@ extension PoolCore {
         case .cancelRequested(let key, let ticket): cancelRequested(key, ticket)
         case .cancelAnswered(let client, let isFound): cancelAnswered(client, isFound)
         case .databaseDropped(let name): closeFreeServers(ofDropped: name)
-        case .order(let order): carryOut(order)
+        case .detached(let server): detached(server)
+        case .passFailed(let server): passFailed(server)
+        case .lent(let server, let connection): lent(server, connection)
+        case .told(let message): told(message)
+        case .workerEnded(let index): workerEnded(index)
+        case .order(let order):
+            lastEpoch = max(lastEpoch, order.epoch)
+            carryOut(order)
         case .configuration(let configuration, let userList, let epoch):
+            lastEpoch = max(lastEpoch, epoch)
             apply(configuration, userList: userList)
             actions.append(.acknowledge(epoch: epoch))
         case .upkeep: upkeep()
@@ -76,7 +85,7 @@ extension PoolCore {
                 if servers[server].cancels.isNone, !servers[server].isReplication {
                     closeServer(server, reason: "pause mode")
                 }
-            case .tested, .linked, .beingCancelled: servers[server].needsClose = true
+            case .tested, .linked, .beingCancelled, .lending: servers[server].needsClose = true
             case .cancelling: break
             }
         }
@@ -101,7 +110,7 @@ extension PoolCore {
             guard let server = servers.handle(at: slot) else { continue }
             if let database, Int(pools[servers[server].pool].database) != database { continue }
             switch servers[server].state {
-            case .linked, .tested, .beingCancelled: return true
+            case .linked, .tested, .beingCancelled, .lending: return true
             case .idle, .connecting, .startup, .cancelling: continue
             }
         }

@@ -29,7 +29,7 @@ struct Parameters: ~Copyable {
         var values: ParameterValues
         var references: Int32
         var hash: UInt64
-        /// Equal for sets that make PostgreSQL parse the same text alike.
+        /// Equal for sets that make PostgreSQL parse the same text alike, in all workers.
         var environment: UInt64
         var nextFree: UInt32
     }
@@ -89,9 +89,9 @@ struct Parameters: ~Copyable {
         var hash: UInt64 = 0x51_7C_C1_B7_27_22_0A_95
         var environment = hash
         for index in 0..<Parameters.limit {
-            hash = Parameters.mix(hash, values[index])
+            hash = Parameters.mix(hash, UInt64(values[index]))
             if index < shapesParsing.count, shapesParsing[index] {
-                environment = Parameters.mix(environment, values[index])
+                environment = Parameters.mix(environment, pool.hash(values[index]))
             }
         }
         let found = table.find(hash) { slot in
@@ -144,8 +144,8 @@ struct Parameters: ~Copyable {
     /// How many hold the set in this slot.
     func referenceCount(_ slot: UInt32) -> Int { Int(entries[Int(slot)].references) }
 
-    private static func mix(_ hash: UInt64, _ value: UInt32) -> UInt64 {
-        var mixed = (hash ^ UInt64(value)) &* 0x9E37_79B9_7F4A_7C15
+    private static func mix(_ hash: UInt64, _ value: UInt64) -> UInt64 {
+        var mixed = (hash ^ value) &* 0x9E37_79B9_7F4A_7C15
         mixed ^= mixed >> 29
         return mixed
     }

@@ -13,6 +13,8 @@ public struct Pool: Linked {
     var settings: ResolvedPoolSettings
     /// Its counters in the shared segment.
     var counters: PoolCounters
+    /// Its place in the ledger.
+    let entry: LedgerPool
 
     /// Free servers; the first is used next.
     var idle = IntrusiveList<Server>()
@@ -25,7 +27,7 @@ public struct Pool: Linked {
     /// Replication clients among the waiters: ordinary servers are of no use to them.
     var waitingReplication = 0
     /// Servers in each state, by the state's raw value.
-    var serverCounts = InlineArray<7, Int32>(repeating: 0)
+    var serverCounts = InlineArray<8, Int32>(repeating: 0)
     /// Clients in each state, by the state's raw value.
     var clientCounts = InlineArray<8, Int32>(repeating: 0)
 
@@ -44,6 +46,15 @@ public struct Pool: Linked {
     var retryAt: UInt64 = 0
     /// The pause after the next failure.
     var retryPause: UInt64 = 0
+    /// Its database has gone from the configuration and come back: another record has its place in the
+    /// ledger.
+    var isReplaced = false
+    /// The other workers have been told that somebody waits here.
+    var saysWaiting = false
+    /// Servers on their way to each of the other workers.
+    var lentTo = InlineArray<64, UInt8>(repeating: 0)
+    /// Nothing is lent before this time.
+    var lendsFrom: UInt64 = 0
     /// When a server was last closed for its age.
     var lastLifetimeClose: UInt64 = 0
     /// When it last had a client or a server.
@@ -58,7 +69,7 @@ public struct Pool: Linked {
     /// Every server socket, in whatever state.
     var serverCount: Int {
         var sum = 0
-        for index in 0..<7 { sum += Int(serverCounts[index]) }
+        for index in 0..<8 { sum += Int(serverCounts[index]) }
         return sum
     }
 

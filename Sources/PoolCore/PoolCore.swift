@@ -52,6 +52,16 @@ public struct PoolCore: ~Copyable {
     let identity: WorkerIdentity
     let segment: Segment
     let block: WorkerBlock
+    /// What all workers own together.
+    let ledger: Ledger
+    /// Pools by their entries in the ledger.
+    var poolOfEntry: [LedgerPool: Handle<Pool>] = [:]
+    /// Servers that have been offered to other workers.
+    var transfers: [Handle<Server>] = []
+    /// The other workers that have been told in this event that a server was closed, as bits.
+    var freedTold: UInt64 = 0
+    /// The number of the last order or configuration that has been obeyed.
+    var lastEpoch: UInt64 = 0
     /// What mock challenges are made from, the same in every worker.
     let mockSecret: [UInt8]
     var random: Random
@@ -81,8 +91,9 @@ public struct PoolCore: ~Copyable {
 
     /// Counts of things that should never happen, for the log and the tests.
     public internal(set) var firewallHits = 0
-    /// Counts the statements that only one client may use; far from the numbers of epochs.
-    var privateStatements: UInt64 = 1 << 63
+    /// Counts the statements that only one client may use; far from the numbers of epochs, and of those of
+    /// other workers.
+    var privateStatements: UInt64
 
     /// A core without clients or servers.
     ///
@@ -107,8 +118,12 @@ public struct PoolCore: ~Copyable {
         statements = Statements(capacity: capacities.statements, key: secrets.instance)
         self.configuration = configuration
         self.identity = identity
+        lastEpoch = identity.epoch
         self.segment = segment
         block = segment.worker(identity.index)
+        ledger = segment.ledger(of: identity.index)
+        // Servers, and so the names of statements on them, go from worker to worker.
+        privateStatements = 1 << 63 | UInt64(identity.index) << 56 | (identity.incarnation & 0xFFFF) << 40
         mockSecret = secrets.mockAuthentication
         random = Random(seed: seed)
         apply(configuration, userList: userList)
@@ -140,23 +155,34 @@ public struct PoolCore: ~Copyable {
 public struct WorkerIdentity: Sendable {
     /// From 0.
     public let index: Int
-    /// Workers that share the limits.
+    /// Workers of the instance.
     public let count: Int
+
+    /// How many processes have had this index, this one included.
+    public let incarnation: UInt64
+
+    /// The last order or configuration that what the worker starts with contains.
+    public let epoch: UInt64
 
     /// Seconds the displayed time is ahead of UTC, and the zone's short name.
     public let timeZoneOffsetSeconds: Int
     public let timeZoneName: String
 
     /// The identity of worker `index` of `count`.
-    public init(index: Int, count: Int, timeZoneOffsetSeconds: Int = 0, timeZoneName: String = "UTC") {
+    public init(
+        index: Int, count: Int, incarnation: UInt64 = 1, epoch: UInt64 = 0, timeZoneOffsetSeconds: Int = 0,
+        timeZoneName: String = "UTC"
+    ) {
         self.index = index
         self.count = count
+        self.incarnation = incarnation
+        self.epoch = epoch
         self.timeZoneOffsetSeconds = timeZoneOffsetSeconds
         self.timeZoneName = timeZoneName
     }
 
-    /// This worker's share of a limit: an equal part rounded up, at least 1. 0 stays 0, which means no limit.
-    func share(of limit: Int) -> Int { limit <= 0 ? 0 : max(1, (limit + count - 1) / count) }
+    /// Whether there are no other workers.
+    var isAlone: Bool { count == 1 }
 }
 
 /// How many records of each kind a core can hold. Address space only, until they are used.

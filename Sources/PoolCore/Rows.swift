@@ -68,7 +68,8 @@ extension PoolCore {
 
     private func appendServers(_ rows: inout RowWriter) {
         for slot in 0..<servers.slotLimit {
-            guard let server = servers.handle(at: slot) else { continue }
+            // One that is on its way to another worker is shown there.
+            guard let server = servers.handle(at: slot), servers[server].ticket == nil else { continue }
             let pool = servers[server].pool
             let address = serverAddresses[server]
             rows.beginRow(fieldCount: 21)
@@ -106,6 +107,7 @@ extension PoolCore {
         switch servers[server].state {
         case .connecting, .startup: "new"
         case .idle: isUsed(server) ? "used" : "idle"
+        case .lending: "idle"
         case .tested: "tested"
         case .linked: "active"
         case .cancelling: "active_cancel"

@@ -1,4 +1,5 @@
 public import Base
+import SharedState
 
 /// A connection to PostgreSQL, from the decision to open it to its close.
 public struct Server: Linked {
@@ -18,6 +19,8 @@ public struct Server: Linked {
         case cancelling
         /// Free, but a cancel request for its last query has not been delivered yet; used again afterwards.
         case beingCancelled
+        /// On its way to or from another worker; accepts no client.
+        case lending
     }
 
     public var links = ListLinks<Server>()
@@ -74,6 +77,13 @@ public struct Server: Linked {
     var isUsed = false
     /// The login went through.
     var isReady = false
+    /// It is counted in the ledger; connections for cancel requests are not.
+    var isCounted = false
+    /// While `.lending` to another worker: which, and what the ledger calls the transfer once it is offered.
+    var borrower: Int16 = -1
+    var ticket: TransferTicket?
+    /// Another worker has taken it: only the descriptor is left to be closed.
+    var isElsewhere = false
     /// In `.startup`: the login is over and `connect_query` runs.
     var runsConnectQuery = false
     /// In `.tested`: the reset query runs, not the check query.

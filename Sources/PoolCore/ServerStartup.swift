@@ -289,14 +289,19 @@ extension PoolCore {
         servers[server].isReady = true
         servers[server].lastActivity = now
         serverLogins.removeValue(forKey: server)
-        pools[pool].hasFailed = false
-        pools[pool].failedSince = 0
-        pools[pool].retryPause = 0
-        pools[pool].retryAt = 0
+        serverWorks(pool)
         if servers[server].isReplication { return startReplication(server) }
         welcomeWaiters(pool)
         guard servers.contains(server) else { return }
         becomeFree(server)
+    }
+
+    /// There is a server that works: failures of before are over.
+    mutating func serverWorks(_ pool: Handle<Pool>) {
+        pools[pool].hasFailed = false
+        pools[pool].failedSince = 0
+        pools[pool].retryPause = 0
+        pools[pool].retryAt = 0
     }
 
     /// The first server of a pool tells what its clients are welcomed with.
@@ -309,7 +314,7 @@ extension PoolCore {
         pools[pool].welcomeParameters = servers[server].parameters
     }
 
-    private mutating func welcomeWaiters(_ pool: Handle<Pool>) {
+    mutating func welcomeWaiters(_ pool: Handle<Pool>) {
         while !pools[pool].welcomeWaiters.isEmpty { welcome(pools[pool].welcomeWaiters.first) }
     }
 

@@ -31,6 +31,12 @@ extension PoolCore {
             break
         }
         if !pool.isNone { pools[pool].clientCounts[Int(state.rawValue)] &+= 1 }
+        if PoolCore.waits(from) || PoolCore.waits(state) { publishWaiting(pool) }
+    }
+
+    /// Whether a client in this state waits for a server.
+    private static func waits(_ state: Client.State) -> Bool {
+        state == .waiting || state == .waitingForWelcome
     }
 
     /// Takes a client out of its list and its pool's counts, before the record is removed.
@@ -47,6 +53,7 @@ extension PoolCore {
             break
         }
         if !pool.isNone, state != .startup { pools[pool].clientCounts[Int(state.rawValue)] &-= 1 }
+        if PoolCore.waits(state) { publishWaiting(pool) }
     }
 
     private static func canMove(_ from: Client.State, _ to: Client.State) -> Bool {
@@ -83,13 +90,17 @@ extension PoolCore {
             }
         }
         pools[pool].serverCounts[Int(state.rawValue)] &+= 1
+        if from == .idle || state == .idle { publishIdle(pool) }
     }
 
     /// Takes a server out of its list and its pool's counts, before the record is removed.
     mutating func unlistServer(_ handle: Handle<Server>) {
         let state = servers[handle].state
         let pool = servers[handle].pool
-        if state == .idle { pools[pool].idle.remove(handle, in: &servers) }
+        if state == .idle {
+            pools[pool].idle.remove(handle, in: &servers)
+            publishIdle(pool)
+        }
         pools[pool].serverCounts[Int(state.rawValue)] &-= 1
     }
 
@@ -101,6 +112,7 @@ extension PoolCore {
         case (.tested, .idle), (.tested, .beingCancelled): true
         case (.linked, .idle), (.linked, .tested), (.linked, .beingCancelled): true
         case (.beingCancelled, .idle), (.beingCancelled, .tested): true
+        case (.idle, .lending), (.lending, .idle): true
         default: false
         }
     }

@@ -9,16 +9,17 @@ struct Statement: BitwiseCopyable {
     let hash: Hash128
     /// The hash in characters, for the name on servers.
     let digits: InlineArray<22, UInt8>
-    /// What follows the name in its Parse message, in the byte pool.
-    let body: UInt32
+    /// What follows the name in its Parse message, in the byte pool; 0 while only its hash is known, of a
+    /// server that another worker has lent.
+    var body: UInt32
     /// Holders: client names, unnamed statements, servers, owed replies.
     var references: Int32
     /// Its text could end a transaction, so it must not be sent behind a prelude whose success is not known.
-    let canEndTransaction: Bool
+    var canEndTransaction: Bool
     /// It begins a transaction, which changes neither settings nor statements.
-    let isBegin: Bool
+    var isBegin: Bool
     /// `Parameters.environment` of what it was first parsed under; 0 for one that only its client may use.
-    let parseEnvironment: UInt64
+    var parseEnvironment: UInt64
 }
 
 /// A client's name for a statement.
@@ -102,12 +103,14 @@ struct Statements: ~Copyable {
     ) -> UInt32? {
         let tweak = environment ^ (variant &* 0x9E37_79B9_7F4A_7C15)
         let hash = Hash128.sip(body, key: key, tweak: tweak)
-        let found = byHash.find(hash.low) { slot in
-            statements.handle(at: Int(slot)).map { statements[$0].hash == hash } ?? false
-        }
-        if let slot = found {
-            statements[handle(slot + 1)].references += 1
-            return slot + 1
+        if let id = find(hash) {
+            if statements[handle(id)].body == 0 {
+                statements[handle(id)].body = pool.intern(body)
+                statements[handle(id)].canEndTransaction = canEndTransaction(text: body)
+                statements[handle(id)].isBegin = isBegin(text: body)
+                statements[handle(id)].parseEnvironment = environment
+            }
+            return id
         }
         let statement = Statement(
             hash: hash, digits: Statements.digits(of: hash), body: pool.intern(body), references: 1,
@@ -119,6 +122,39 @@ struct Statements: ~Copyable {
         }
         byHash.insert(hash.low, handle.slot)
         return handle.slot + 1
+    }
+
+    /// The statement with this hash, with one more reference, whether its text is known here or not; `nil`
+    /// when the table is full.
+    mutating func intern(_ hash: Hash128) -> UInt32? {
+        if let id = find(hash) { return id }
+        let statement = Statement(
+            hash: hash, digits: Statements.digits(of: hash), body: 0, references: 1,
+            canEndTransaction: true, isBegin: false, parseEnvironment: 0)
+        guard let handle = statements.insert(statement) else { return nil }
+        byHash.insert(hash.low, handle.slot)
+        return handle.slot + 1
+    }
+
+    /// The statement with this hash, with one more reference.
+    private mutating func find(_ hash: Hash128) -> UInt32? {
+        let found = byHash.find(hash.low) { slot in
+            statements.handle(at: Int(slot)).map { statements[$0].hash == hash } ?? false
+        }
+        guard let slot = found else { return nil }
+        statements[handle(slot + 1)].references += 1
+        return slot + 1
+    }
+
+    /// The hashes of what is prepared on a server, least recently used first.
+    func hashes(on list: IntrusiveList<ServerStatement>) -> [Hash128] {
+        var result: [Hash128] = []
+        var entry = list.first
+        while !entry.isNone {
+            result.append(statement(onServers[entry].statement).hash)
+            entry = onServers[entry].links.next
+        }
+        return result
     }
 
     /// Counts one more holder. Does nothing for 0.

@@ -23,7 +23,8 @@ extension PoolCore {
     @inline(never)
     mutating func upkeep() {
         nextUpkeep = .max
-        var isBusy = false
+        endTransfers()
+        var isBusy = !transfers.isEmpty
         for slot in 0..<servers.slotLimit {
             guard let server = servers.handle(at: slot) else { continue }
             if serverUpkeep(server) { isBusy = true }
@@ -69,6 +70,8 @@ extension PoolCore {
             return true
         case .linked:
             return linkedDeadline(server)
+        case .lending:
+            return true
         case .idle:
             idleDeadline(server, pool)
             return false
@@ -102,21 +105,28 @@ extension PoolCore {
         if servers[server].needsClose || lifecycle.waitsForServers || isPaused(pool) {
             return closeServer(server, reason: "database configuration changed or paused")
         }
-        let connected = pools[pool].readyCount
         let limit = configuration.settings.serverIdleTimeoutNanoseconds
-        let minimum = identity.index == 0 ? Int(pools[pool].settings.minPoolSize) : 0
-        if limit > 0, now &- servers[server].lastActivity >= limit, connected > minimum {
+        let minimum = Int(pools[pool].settings.minPoolSize)
+        if limit > 0, now &- servers[server].lastActivity >= limit, countOff(server, keeping: minimum) {
             return closeServer(server, reason: "server idle timeout")
         }
         if pools[pool].settings.serverLifetimeNanoseconds > 0, isTooOld(server) {
             pools[pool].lastLifetimeClose = now
             return closeServer(server, reason: "server lifetime over")
         }
-        let size = identity.share(of: Int(pools[pool].settings.poolSize))
-        let reserve = identity.share(of: Int(pools[pool].settings.reservePoolSize))
-        if size > 0, connected > size + reserve {
+        let size = Int(pools[pool].settings.poolSize)
+        let reserve = Int(pools[pool].settings.reservePoolSize)
+        if size > 0, countOff(server, keeping: size + reserve) {
             closeServer(server, reason: "too many servers in the pool")
         }
+    }
+
+    /// Counts a server off that is about to be closed, if its pool has more than so many over all workers.
+    private mutating func countOff(_ server: Handle<Server>, keeping minimum: Int) -> Bool {
+        let entry = pools[servers[server].pool].entry
+        guard ledger.serverCount(entry) > minimum, ledger.close(entry, keeping: minimum) else { return false }
+        servers[server].isCounted = false
+        return true
     }
 
     func seconds(_ nanoseconds: UInt64) -> Int { Int((nanoseconds + 500_000_000) / 1_000_000_000) }
@@ -230,7 +240,8 @@ extension PoolCore {
 
     private mutating func poolUpkeep(_ pool: Handle<Pool>) {
         keepMinimum(pool)
-        if !pools[pool].waiters.isEmpty || !pools[pool].welcomeWaiters.isEmpty { serveWaiters(pool) }
+        if now < pools[pool].lendsFrom { scheduleUpkeep(at: pools[pool].lendsFrom) }
+        serveWaiters(pool)
         openServers(pool)
         publishGauges(pool)
         let limit = configuration.settings.poolIdleTimeoutNanoseconds
@@ -260,6 +271,8 @@ extension PoolCore {
             output.append(" because: pool idle timeout")
             log(.log, from: start)
         }
+        ledger.leave(pools[pool].entry)
+        if !pools[pool].isReplaced { poolOfEntry.removeValue(forKey: pools[pool].entry) }
         poolIndex.removeValue(forKey: poolKey(Int(pools[pool].database), Int(pools[pool].user)))
         parameters.release(pools[pool].welcomeParameters, &bytes)
         bytes.release(pools[pool].welcomeMessages)

@@ -7,6 +7,7 @@ private enum ControlKind: UInt8 {
     case rowsWanted = 3
     case acceptedDescriptor = 4
     case resolved = 5
+    case workerEnded = 6
     case ready = 33
     case acknowledged = 34
     case consoleLogin = 35
@@ -17,7 +18,7 @@ private enum ControlKind: UInt8 {
 }
 
 extension ControlMessage {
-    /// Appends the message as one record of at most 4 KiB.
+    /// Appends the message as one record of at most 60 KiB.
     ///
     /// - Throws: `tooLong`, and then `buffer` is as it was.
     public func encode(into buffer: inout ByteBuffer) throws(ControlError) {
@@ -47,6 +48,8 @@ extension ControlMessage {
             writer.add(.isLast, answer.isLast ? 1 : 0)
         case .resolve(let name):
             writer.add(.name, name)
+        case .workerEnded(let index):
+            writer.add(.sender, UInt64(index))
         case .acceptedDescriptor, .ready, .drained:
             break
         }
@@ -76,6 +79,8 @@ extension ControlMessage {
             return .acceptedDescriptor
         case .resolved:
             return .resolved(try ResolvedName(reader))
+        case .workerEnded:
+            return .workerEnded(index: Int(try reader.number(.sender, as: UInt16.self)))
         case .ready:
             return .ready
         case .acknowledged:
@@ -99,6 +104,7 @@ extension ControlMessage {
         case .rowsWanted: .rowsWanted
         case .acceptedDescriptor: .acceptedDescriptor
         case .resolved: .resolved
+        case .workerEnded: .workerEnded
         case .ready: .ready
         case .acknowledged: .acknowledged
         case .consoleLogin: .consoleLogin

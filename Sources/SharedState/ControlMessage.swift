@@ -211,6 +211,8 @@ public enum ControlMessage: Equatable, Sendable {
     case acceptedDescriptor
     /// The answer to `resolve`.
     case resolved(ResolvedName)
+    /// Another worker's process has ended, and what it owned has been given back.
+    case workerEnded(index: Int)
 
     // To the supervisor.
 
@@ -234,7 +236,9 @@ public enum ControlMessage: Equatable, Sendable {
         switch self {
         case .configuration, .acceptedDescriptor, .consoleLogin: true
         case .rows(let answer): answer.attachedByteCount > 0
-        case .order, .rowsWanted, .resolved, .ready, .acknowledged, .resolve, .drained, .orderRequest: false
+        case .order, .rowsWanted, .resolved, .workerEnded, .ready, .acknowledged, .resolve, .drained,
+            .orderRequest:
+            false
         }
     }
 }

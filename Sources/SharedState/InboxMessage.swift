@@ -18,35 +18,62 @@ public enum InboxMessage: Equatable, Sendable {
     /// A client is dropping this database of PostgreSQL's: nobody must stay connected to it.
     case drop(database: [UInt8])
 
+    /// A server for the receiver's clients; its descriptor comes with the message.
+    case lend(LentServer)
+    /// Somebody waits at the sender for a server of this pool, and the receiver has a free one.
+    case wanted(LedgerPool)
+    /// A limit is full, and a free server of this pool at the receiver counts in it: it is to be closed.
+    case evict(LedgerPool)
+    /// A server has been closed that counted in a limit for which somebody waits at the receiver.
+    case freed
+
     private static let cancelKind: UInt8 = 1
     private static let cancelAnswerKind: UInt8 = 2
     private static let dropKind: UInt8 = 3
+    private static let lendKind: UInt8 = 4
+    private static let wantedKind: UInt8 = 5
+    private static let evictKind: UInt8 = 6
+    private static let freedKind: UInt8 = 7
 
-    /// Appends the message as one record of at most 4 KiB.
+    /// Appends the message as one record of at most 60 KiB.
     ///
     /// - Parameter incarnation: of the worker that is to receive it; a successor ignores what was meant for
     ///   its   predecessor.
     public func encode(incarnation: UInt64, into buffer: inout ByteBuffer) throws(ControlError) {
+        var writer = FieldWriter(kind: kind)
+        writer.add(.incarnation, incarnation)
         switch self {
         case .cancel(let key, let timeToLive, let sender, let ticket):
-            var writer = FieldWriter(kind: InboxMessage.cancelKind)
-            writer.add(.incarnation, incarnation)
             writer.add(.cancelKey, key)
             writer.add(.timeToLive, UInt64(timeToLive))
             writer.add(.sender, UInt64(sender))
             writer.add(.ticket, ticket)
-            try writer.finish(into: &buffer)
         case .cancelAnswer(let ticket, let isFound):
-            var writer = FieldWriter(kind: InboxMessage.cancelAnswerKind)
-            writer.add(.incarnation, incarnation)
             writer.add(.ticket, ticket)
             writer.add(.isFound, isFound ? 1 : 0)
-            try writer.finish(into: &buffer)
         case .drop(let database):
-            var writer = FieldWriter(kind: InboxMessage.dropKind)
-            writer.add(.incarnation, incarnation)
             writer.add(.payload, database)
-            try writer.finish(into: &buffer)
+        case .lend(let server):
+            let record = server.encoded()
+            guard record.count < FieldWriter.recordLimit else { throw .tooLong }
+            writer.add(.payload, record)
+        case .wanted(let pool), .evict(let pool):
+            writer.add(.pool, UInt64(pool.index))
+        case .freed:
+            break
+        }
+        try writer.finish(into: &buffer)
+    }
+
+    private var kind: UInt8 {
+        switch self {
+        case .cancel: InboxMessage.cancelKind
+        case .cancelAnswer: InboxMessage.cancelAnswerKind
+        case .drop: InboxMessage.dropKind
+        case .lend: InboxMessage.lendKind
+        case .wanted: InboxMessage.wantedKind
+        case .evict: InboxMessage.evictKind
+        case .freed: InboxMessage.freedKind
         }
     }
 
@@ -67,6 +94,14 @@ public enum InboxMessage: Equatable, Sendable {
                 isFound: try reader.number(.isFound, as: UInt8.self) != 0)
         case InboxMessage.dropKind:
             message = .drop(database: try reader.bytes(.payload))
+        case InboxMessage.lendKind:
+            message = .lend(try LentServer(decoding: try reader.bytes(.payload)))
+        case InboxMessage.wantedKind:
+            message = .wanted(LedgerPool(index: try reader.number(.pool, as: Int32.self)))
+        case InboxMessage.evictKind:
+            message = .evict(LedgerPool(index: try reader.number(.pool, as: Int32.self)))
+        case InboxMessage.freedKind:
+            message = .freed
         default:
             throw .unknownMessage(kind: reader.kind)
         }

@@ -28,7 +28,7 @@ public struct SegmentSecrets {
     }
 }
 
-/// The shared memory of one instance: header, and one block per worker.
+/// The shared memory of one instance: header, ledger, and one block per worker.
 ///
 /// A handle to memory that somebody else mapped and keeps mapped for as long as any copy of this is used.
 @safe
@@ -76,6 +76,7 @@ public struct Segment {
         unsafe instance.storeBytes(of: secrets.instance.high, toByteOffset: 8, as: UInt64.self)
         let mock = unsafe cshared_header_mock_secret(segment.header)!
         for (index, byte) in secrets.mockAuthentication.enumerated() { unsafe mock[index] = byte }
+        segment.ledger(of: 0).makeLock()
         return segment
     }
 
@@ -144,6 +145,14 @@ public struct Segment {
     /// Notes that a table has changed.
     public func noteDefinitionChange() {
         _ = unsafe cshared_fetch_add(cshared_header_definition_epoch(header), 1)
+    }
+
+    /// The ledger, as the worker with this index writes it.
+    ///
+    /// - Precondition: `index` is below the layout's `workerCount`.
+    public func ledger(of index: Int) -> Ledger {
+        precondition(index >= 0 && index < layout.workerCount, "a worker's index is below their number")
+        return unsafe Ledger(layout: layout, memory: memory + layout.ledgerOffset, worker: index)
     }
 
     /// The block of one worker.

@@ -4,17 +4,25 @@ import CShared
 public struct SegmentLayout: Equatable {
     /// Workers that have a block, 1...64.
     public let workerCount: Int
-    /// Pools each worker can count separately; further ones share an overflow entry.
+    /// Pools the ledger has room for, and each worker can count separately.
     public let poolCapacity: Int
     /// Bytes of each worker's log ring, a power of two.
     public let ringByteCount: Int
 
     /// Size of the whole segment. Reserve it sparse: pages appear as they are used.
     public let byteCount: Int
-    /// Where the ledger will be.
+    /// Where the ledger is.
     let ledgerOffset: Int
-    /// Bytes set aside for the ledger.
+    /// Bytes of the ledger.
     let ledgerByteCount: Int
+    /// Of the first worker's transfers, from the ledger.
+    let transfersOffset: Int
+    /// Of the ledger's first pool, and from one to the next.
+    let ledgerPoolsOffset: Int
+    let ledgerPoolStride: Int
+    /// Of the ledger's first name, and from one to the next.
+    let namesOffset: Int
+    let nameStride: Int
     let workersOffset: Int
     let workerStride: Int
     /// Of a worker's first pool entry, from its block.
@@ -40,7 +48,15 @@ public struct SegmentLayout: Equatable {
         self.poolCapacity = poolCapacity
         ringByteCount = ringBytes
         ledgerOffset = SegmentLayout.aligned(MemoryLayout<cshared_header>.size)
-        ledgerByteCount = 0
+        transfersOffset = MemoryLayout<cshared_ledger>.size
+        let transfers = Int(CSHARED_TRANSFERS) * MemoryLayout<cshared_transfer>.size
+        ledgerPoolsOffset = SegmentLayout.aligned(transfersOffset + workers * transfers)
+        ledgerPoolStride =
+            MemoryLayout<cshared_ledger_pool>.size + workers * MemoryLayout<cshared_pool_row>.size
+        namesOffset = SegmentLayout.aligned(ledgerPoolsOffset + poolCapacity * ledgerPoolStride)
+        let nameRows = (workers * MemoryLayout<cshared_name_row>.size + 63) / 64 * 64
+        nameStride = MemoryLayout<cshared_ledger_name>.size + nameRows
+        ledgerByteCount = namesOffset + SegmentLayout.nameCount(poolCapacity) * nameStride
         workersOffset = SegmentLayout.aligned(ledgerOffset + ledgerByteCount)
         poolsOffset = MemoryLayout<cshared_worker>.size
         let entries = (poolCapacity + 1) * MemoryLayout<cshared_pool>.size
@@ -48,6 +64,11 @@ public struct SegmentLayout: Equatable {
         workerStride = SegmentLayout.aligned(ringOffset + ringBytes)
         byteCount = workersOffset + workers * workerStride
     }
+
+    /// Names of databases and users that the ledger has room for.
+    var nameCapacity: Int { SegmentLayout.nameCount(poolCapacity) }
+
+    private static func nameCount(_ poolCapacity: Int) -> Int { 2 * poolCapacity }
 
     private static func aligned(_ offset: Int) -> Int {
         (offset + alignment - 1) / alignment * alignment

@@ -41,12 +41,13 @@ enum FieldTag: UInt16 {
     case sender = 22
     case ticket = 23
     case isFound = 24
+    case pool = 25
 }
 
 /// Writes one record: version, kind, and fields of tag, length and value, all numbers in network order.
 struct FieldWriter {
     /// Longest record either channel carries.
-    static let recordLimit = 4096
+    static let recordLimit = 60 * 1024
     /// Of the messages themselves; unknown tags are no reason to change it.
     static let version: UInt8 = 1
 

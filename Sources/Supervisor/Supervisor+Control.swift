@@ -65,7 +65,7 @@ extension Supervisor {
             endWhenDrained()
         case .orderRequest(let request):
             carryOut(request)
-        case .configuration, .order, .rowsWanted, .acceptedDescriptor, .resolved, .resolve:
+        case .configuration, .order, .rowsWanted, .acceptedDescriptor, .resolved, .resolve, .workerEnded:
             // Only we send these, and names go to the resolver's own channel.
             log.write(.warning, "worker \(index) sent a message that is not its to send")
         }

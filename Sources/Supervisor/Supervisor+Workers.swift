@@ -8,6 +8,12 @@ extension Supervisor {
     func startWorker(_ index: Int) {
         workers[index].nextStartNanoseconds = nil
         guard shutdown == nil else { return }
+        if workers[index].isUnreclaimed { reclaim(index) }
+        guard !workers[index].isUnreclaimed else {
+            workers[index].nextStartNanoseconds =
+                Clock.monotonicNanoseconds + RestartPolicy.firstPauseNanoseconds
+            return
+        }
         let pair: (first: Int32, second: Int32)
         do { pair = try Socket.pair(.sequencedPackets, nonBlocking: true) } catch {
             return retryWorker(index, because: error)
@@ -80,6 +86,7 @@ extension Supervisor {
         drainLog(of: index)
         emptyInbox(of: index)
         counters.retire(worker: index)
+        reclaim(index)
         workers[index].channel?.close()
         workers[index].channel = nil
         let process = workers[index].process ?? 0
@@ -102,6 +109,20 @@ extension Supervisor {
         let plan = pause == 0 ? "starting another" : "starting another in \(seconds(pause)) s"
         log.write(.error, "worker \(index) [\(process)] \(ending) after \(seconds(life)) s; \(plan)")
         workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds + pause
+    }
+
+    /// Gives back what a dead worker owned, and tells the others, who may have waited for it.
+    private func reclaim(_ index: Int) {
+        // Only a process that is stopped with the lock could keep us from it.
+        guard segment.segment.ledger(of: index).reclaim(worker: index) else {
+            log.write(.error, "the ledger is locked; what worker \(index) owned is not given back yet")
+            workers[index].isUnreclaimed = true
+            return
+        }
+        workers[index].isUnreclaimed = false
+        for other in workers.indices where other != index {
+            _ = workers[other].channel?.send(.workerEnded(index: index))
+        }
     }
 
     /// Closes what other workers sent and the dead one never read; a successor must not take it for its

@@ -16,6 +16,8 @@ struct WorkerSlot {
     var channel: ControlChannel?
     /// How many processes have had this index.
     var incarnation: UInt64 = 0
+    /// What its last process owned has not been given back yet.
+    var isUnreclaimed = false
     /// Whether the process has said that it serves.
     var isReady = false
     /// Whether the process has said that nothing is left to serve.

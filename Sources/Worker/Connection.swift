@@ -44,6 +44,8 @@ struct Connection: BitwiseCopyable {
     var isPaused = false
     /// Waits for a free buffer or for its turn; in `Worker.starved` or `Worker.bulkWaiters`.
     var isStarved = false
+    /// To be handed to another worker: nothing is received any more.
+    var isDetaching = false
     /// In `Worker.resumed`.
     var isResumed = false
     /// Input kept for the core: `malloc`ed, or nil.

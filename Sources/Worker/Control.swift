@@ -31,6 +31,8 @@ extension WorkerLoop {
             obey(order)
         case .rowsWanted(let request, let kind):
             sendRows(request, kind)
+        case .workerEnded(let index):
+            tell(.workerEnded(index))
         case .acceptedDescriptor:
             guard let descriptor = descriptors.first else { return }
             adopt(descriptor)
@@ -105,16 +107,39 @@ extension WorkerLoop {
     /// Reads everything the other workers have sent.
     mutating func readInbox() {
         while let message = try? DescriptorPassing.receive(from: context.inbox) {
+            guard let decoded = try? InboxMessage.decode(message.bytes.rawSpan) else {
+                message.descriptors.forEach(Descriptors.close)
+                continue
+            }
+            if case .lend(let server) = decoded.message {
+                let isMeant = decoded.incarnation == context.incarnation && !message.isTruncated
+                lent(server, message.descriptors, isMeant: isMeant)
+                continue
+            }
             message.descriptors.forEach(Descriptors.close)
-            guard let decoded = try? InboxMessage.decode(message.bytes.rawSpan) else { continue }
             switch decoded.message {
             case .cancel(let key, _, let sender, let ticket):
                 tell(.cancelRequested(key: key, CancelTicket(worker: Int(sender), number: ticket)))
             case .drop(let database): tell(.databaseDropped(database))
             case .cancelAnswer(let ticket, let isFound):
                 tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
+            case .wanted, .evict, .freed, .lend: tell(.told(decoded.message))
             }
         }
+    }
+
+    /// Another worker lends a server.
+    private mutating func lent(_ server: LentServer, _ descriptors: [Int32], isMeant: Bool) {
+        guard isMeant, descriptors.count == 1 else {
+            descriptors.forEach(Descriptors.close)
+            return core.refuse(server)
+        }
+        let record = Connection(descriptor: descriptors[0], peer: .server(.none), state: .open)
+        guard let handle = connections.insert(record) else {
+            Descriptors.close(descriptors[0])
+            return core.refuse(server)
+        }
+        tell(.lent(server, ConnectionID(raw: handle.raw)))
     }
 }
 

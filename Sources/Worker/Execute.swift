@@ -37,6 +37,20 @@ extension WorkerLoop {
                 answerCancel(ticket, isFound)
             case .announceDrop(let offset, let count):
                 announceDrop(offset, count)
+            case .detach(let connection):
+                detach(connection)
+            case .attach(let connection):
+                guard contains(connection) else { continue }
+                self[connection].isDetaching = false
+                armReceive(connection)
+            case .adopt(let connection, let server):
+                guard contains(connection) else { continue }
+                self[connection].peer = .server(server)
+                armReceive(connection)
+            case .pass(let server, let worker, let offset, let count):
+                pass(server, worker, offset, count)
+            case .tell(let worker, let offset, let count):
+                tell(worker, [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count))))
             case .log(let level, let offset, let count):
                 hasLogged = true
                 let text = core.output.bytes.extracting(offset..<(offset + count))
@@ -131,13 +145,57 @@ extension WorkerLoop {
     /// Sends a message to another worker's inbox. False when it is full or there is none: the message is
     /// lost, as a packet would be.
     private mutating func tellWorker(_ index: Int, _ message: InboxMessage) -> Bool {
+        var record = ByteBuffer(capacity: 512)
+        guard (try? message.encode(incarnation: 0, into: &record)) != nil else { return false }
+        return send([UInt8](copyingBytes: record.bytes), [], toWorker: index)
+    }
+
+    /// Sends a record to another worker's inbox; false when it is full or there is none.
+    func send(_ record: [UInt8], _ descriptors: [Int32], toWorker index: Int) -> Bool {
         guard context.inboxSenders.indices.contains(index), context.inboxSenders[index] >= 0 else {
             return false
         }
-        var record = ByteBuffer(capacity: 512)
-        guard (try? message.encode(incarnation: 0, into: &record)) != nil else { return false }
-        let bytes = [UInt8](copyingBytes: record.bytes)
-        return (try? DescriptorPassing.send(bytes, to: context.inboxSenders[index])) != nil
+        return (try? DescriptorPassing.send(record, descriptors, to: context.inboxSenders[index])) != nil
+    }
+
+    /// Sends another worker a message; later, if its inbox is full.
+    @inline(never)
+    private mutating func tell(_ index: Int, _ record: [UInt8]) {
+        guard !send(record, [], toWorker: index), untold.count < WorkerLoop.untoldLimit else { return }
+        untold.append((index, record))
+    }
+
+    // MARK: Lending
+
+    /// Ends receiving on a connection that is to be handed over.
+    @inline(never)
+    private mutating func detach(_ connection: ConnectionID) {
+        guard contains(connection), self[connection].state == .open else { return }
+        self[connection].isDetaching = true
+        if self[connection].isReceiving, !self[connection].isReceiveCancelled {
+            self[connection].isReceiveCancelled = true
+            loop.cancel(tag(Operation.receive, connection), on: self[connection].descriptor)
+        }
+        finishDetaching(connection)
+    }
+
+    /// Tells the core when nothing is in flight any more on a connection that is to be handed over.
+    @inline(never)
+    mutating func finishDetaching(_ connection: ConnectionID) {
+        guard !self[connection].isInFlight, self[connection].firstSegment.isNone,
+            self[connection].heldCount == 0, case .server(let server) = self[connection].peer
+        else { return }
+        afterwards.append(.detached(server))
+    }
+
+    /// Sends a server's descriptor to another worker. It stays open here until the core closes it.
+    @inline(never)
+    private mutating func pass(_ server: Handle<Server>, _ worker: Int, _ offset: Int, _ count: Int) {
+        let connection = core.connection(of: server)
+        let record = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
+        guard contains(connection), send(record, [self[connection].descriptor], toWorker: worker) else {
+            return afterwards.append(.passFailed(server))
+        }
     }
 
     /// Tells the supervisor something.

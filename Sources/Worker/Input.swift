@@ -85,6 +85,7 @@ extension WorkerLoop {
     mutating func armReceive(_ connection: ConnectionID) {
         let record = self[connection]
         guard record.state == .open || record.state == .flushing else { return }
+        guard !record.isDetaching else { return finishDetaching(connection) }
         let isWanted = !record.isPaused && (!record.isHeld || record.heldCount < WorkerLoop.heldLimit)
         if record.isReceiving {
             // A multishot receive goes on by itself; it is ended where its bytes are not wanted any more, or

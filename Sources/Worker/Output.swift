@@ -165,6 +165,8 @@ extension WorkerLoop {
         if self[connection].queuedCount <= WorkerLoop.lowWater { unblock(connection) }
         if !self[connection].firstSegment.isNone || self[connection].state == .flushing {
             startSend(connection)
+        } else if self[connection].isDetaching {
+            finishDetaching(connection)
         }
     }
 
@@ -221,6 +223,7 @@ extension WorkerLoop {
         case .open: break
         }
         if style == .now { return beginClose(connection) }
+        if style == .elsewhere { return forget(connection) }
         self[connection].state = .flushing
         self[connection].isPaused = false
         self[connection].isHeld = false
@@ -237,6 +240,14 @@ extension WorkerLoop {
         guard !self[connection].isWriteShut else { return }
         self[connection].isWriteShut = true
         loop.shutdown(self[connection].descriptor, .sending)
+    }
+
+    /// Closes the descriptor of a connection that lives on in another process.
+    private mutating func forget(_ connection: ConnectionID) {
+        precondition(!self[connection].isInFlight, "what is handed over is detached")
+        self[connection].state = .closing
+        dropHeld(connection)
+        finishClose(connection)
     }
 
     /// Cancels what is in flight; the descriptor is closed when the last completion has come.
@@ -279,6 +290,7 @@ extension WorkerLoop {
         if let first = lingering.first { next = min(next, first.deadline) }
         for paused in pausedListeners { next = min(next, paused.until) }
         if !unsent.isEmpty { next = min(next, core.now + 10_000_000) }
+        if !untold.isEmpty { next = min(next, core.now + 1_000_000) }
         return next
     }
 
@@ -292,6 +304,9 @@ extension WorkerLoop {
         }
         if past > 0 { lingering.removeFirst(past) }
         if !pausedListeners.isEmpty { resumeListeners() }
+        while let first = untold.first, send(first.record, [], toWorker: first.worker) {
+            untold.removeFirst()
+        }
         while let message = unsent.first {
             guard send(message, [], to: context.control) else { return }
             unsent.removeFirst()

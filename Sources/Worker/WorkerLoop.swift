@@ -18,6 +18,8 @@ struct WorkerLoop: ~Copyable {
     static let heldLimit = 64 * 1024
     /// Receives into large buffers that are started in one turn.
     static let bulkPerTurn = 2
+    /// Messages to other workers that are kept for later.
+    static let untoldLimit = 4096
     /// How long a peer may take to read the last bytes and to close its end.
     static let lingerNanoseconds: UInt64 = 2_000_000_000
 
@@ -64,6 +66,8 @@ struct WorkerLoop: ~Copyable {
     var afterwards: [Event] = []
     /// Messages to the supervisor that found its channel full.
     var unsent: [ControlMessage] = []
+    /// Messages to other workers that found their inboxes full.
+    var untold: [(worker: Int, record: [UInt8])] = []
 
     // The bytes that the core is being shown.
     var input: UnsafeRawPointer?
@@ -107,7 +111,7 @@ struct WorkerLoop: ~Copyable {
         let now = loop.nowNanoseconds
         let timeout: UInt64? = due == .max ? nil : due > now ? due - now : 0
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
-        let mayRest = resumed.isEmpty && bulkWaiters.isEmpty
+        let mayRest = resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty
         loop.wait(timeoutNanoseconds: mayRest ? timeout : 0, busyPollNanoseconds: budget)
         setTime()
         var index = 0
@@ -122,6 +126,7 @@ struct WorkerLoop: ~Copyable {
             deliverResumed()
         }
         meetDeadlines()
+        if !afterwards.isEmpty { flushAfterwards() }
         startSends()
         feedStarved()
         feedBulk()

@@ -11,8 +11,7 @@ import Wire
 /// sends.
 final class Rig {
     var core: PoolCore
-    private let memory: UnsafeMutableRawPointer
-    private let layout = SegmentLayout(workers: 1, poolCapacity: 64, ringBytes: 4096)
+    let shared: SharedMemory
     private var nextSlot: UInt32 = 0
     /// Bytes sent to each connection and not read by the test yet.
     private var sent: [ConnectionID: [UInt8]] = [:]
@@ -32,26 +31,37 @@ final class Rig {
     private(set) var drops: [[UInt8]] = []
     private(set) var acknowledged: [UInt64] = []
     private(set) var isDrained = false
+    /// What was sent to other workers, and the server whose descriptor goes with it.
+    private(set) var posted: [Post] = []
+    /// Answers whether a message with a server finds room; the others always do.
+    var hasRoom = true
+    /// Connections on which the core wants nothing to be received.
+    private(set) var detached: Set<ConnectionID> = []
+
+    /// A message to another worker.
+    struct Post {
+        var worker: Int
+        var bytes: [UInt8]
+        var server: Handle<Server>?
+    }
+
     /// Clients whose console session the supervisor is to take over.
     private(set) var consoles: [Handle<Client>] = []
 
     /// A core configured by an ini text's lines after `[pgbouncer]`, with one database `db` and users with
     /// empty passwords.
-    init(_ settings: String = "", databases: String = "db = host=10.0.0.1", users: String = "") {
+    init(
+        _ settings: String = "", databases: String = "db = host=10.0.0.1", users: String = "",
+        sharing shared: SharedMemory = SharedMemory(workers: 1), worker: Int = 0, incarnation: UInt64 = 1
+    ) {
+        self.shared = shared
         let (configuration, list) = Rig.configuration(settings, databases: databases, users: users)
-        memory = .allocate(byteCount: layout.byteCount, alignment: 4096)
-        memory.initializeMemory(as: UInt8.self, repeating: 0, count: layout.byteCount)
-        let segment = Segment.initialize(
-            memory: memory, byteCount: layout.byteCount, layout: layout, generation: 1,
-            startRealtimeMicroseconds: 0,
-            secrets: SegmentSecrets(
-                instance: Hash128(low: 1, high: 2), mockAuthentication: Array(repeating: 7, count: 32)))
         core = PoolCore(
             configuration: configuration, userList: list,
-            identity: WorkerIdentity(index: 0, count: 1),
+            identity: WorkerIdentity(index: worker, count: shared.workers, incarnation: incarnation),
             capacities: Capacities(
                 clients: 4096, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
-            segment: segment, seed: 1)
+            segment: shared.segment, seed: 1)
         core.now = 1_000_000_000
         refill()
         drain()
@@ -84,8 +94,6 @@ final class Rig {
         return (configuration, Array(list.utf8))
     }
 
-    deinit { memory.deallocate() }
-
     private func refill() {
         var random = Random(seed: core.now)
         var bytes: [UInt8] = []
@@ -114,6 +122,7 @@ final class Rig {
             if case .server = peer { hangUp(connection) }
         }
         while !connecting.isEmpty { tell(.connectFailed(connecting.removeFirst(), .connect("refused"))) }
+        for fault in core.ledger.faults() { Issue.record("\(fault)") }
         #expect(core.clients.count == 0)
         #expect(core.servers.count == 0)
         #expect(core.replies.count == 0)
@@ -242,12 +251,47 @@ final class Rig {
             case .log(_, let offset, let count):
                 log.append(String(decoding: output(offset, count), as: UTF8.self))
             case .acknowledge(let epoch): acknowledged.append(epoch)
+            case .detach(let connection):
+                detached.insert(connection)
+                if case .server(let server)? = peers[connection] { afterwards.append(.detached(server)) }
+            case .attach(let connection): detached.remove(connection)
+            case .adopt(let connection, let server): peers[connection] = .server(server)
+            case .pass(let server, let worker, let offset, let count):
+                if hasRoom {
+                    posted.append(Post(worker: worker, bytes: output(offset, count), server: server))
+                } else {
+                    afterwards.append(.passFailed(server))
+                }
+            case .tell(let worker, let offset, let count):
+                posted.append(Post(worker: worker, bytes: output(offset, count)))
             }
         }
         core.actions.removeAll()
         core.output.removeAll()
         for fault in core.checkInvariants() { Issue.record("\(fault)") }
         for connection in wake where isWaiting.remove(connection) != nil { show(connection) }
+        if !afterwards.isEmpty { tell(afterwards.removeFirst()) }
+    }
+
+    private var afterwards: [Event] = []
+
+    /// What has been posted since the last look.
+    func takePosted() -> [Post] {
+        defer { posted = [] }
+        return posted
+    }
+
+    /// A message of another worker arrives; answers the connection of the server it brought.
+    @discardableResult
+    func take(_ post: Post) throws -> ConnectionID? {
+        let message = try InboxMessage.decode(post.bytes.rawSpan).message
+        guard case .lend(let server) = message else {
+            tell(.told(message))
+            return nil
+        }
+        let connection = makeConnection()
+        tell(.lent(server, connection))
+        return connection
     }
 
     private func output(_ offset: Int, _ count: Int) -> [UInt8] {
@@ -300,4 +344,25 @@ struct Message: Equatable {
         }
         return nil
     }
+}
+
+/// The memory that the workers of one instance share.
+final class SharedMemory {
+    let workers: Int
+    let segment: Segment
+    private let memory: UnsafeMutableRawPointer
+
+    init(workers: Int) {
+        self.workers = workers
+        let layout = SegmentLayout(workers: workers, poolCapacity: 64, ringBytes: 4096)
+        memory = .allocate(byteCount: layout.byteCount, alignment: 4096)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: layout.byteCount)
+        segment = Segment.initialize(
+            memory: memory, byteCount: layout.byteCount, layout: layout, generation: 1,
+            startRealtimeMicroseconds: 0,
+            secrets: SegmentSecrets(
+                instance: Hash128(low: 1, high: 2), mockAuthentication: Array(repeating: 7, count: 32)))
+    }
+
+    deinit { memory.deallocate() }
 }

@@ -5,7 +5,9 @@
  * asserted. Every number is 64 bits in native order, every place an offset from the segment's start,
  * and every field says who writes it. Fields are read and written by the functions at the end only.
  *
- *   header | ledger section (reserved) | worker 0 | worker 1 | ...
+ *   header | ledger | worker 0 | worker 1 | ...
+ *   ledger:  lock, totals | transfers of worker 0, 1, ... | pools | names
+ *            pool, name: entry, then a row per worker
  *   worker:  block | pool entries 0 ... capacity-1, overflow entry | log ring
  */
 #ifndef CSHARED_H
@@ -17,7 +19,7 @@
 /* "pgsluice" read as a little-endian number. */
 #define CSHARED_MAGIC 0x656369756c736770ULL
 /* Changes whenever an offset or a meaning below changes. */
-#define CSHARED_LAYOUT_VERSION 1ULL
+#define CSHARED_LAYOUT_VERSION 2ULL
 
 #define CSHARED_DATABASE_NAME_BYTES 64
 #define CSHARED_USER_NAME_BYTES 128
@@ -35,7 +37,7 @@ typedef struct {
     uint64_t worker_count;
     uint64_t pool_capacity;        /* entries per worker, the overflow entry not counted */
     uint64_t ring_bytes;           /* bytes of one log ring, a power of two */
-    uint64_t ledger_offset;        /* reserved section; 0 bytes long until there is a ledger */
+    uint64_t ledger_offset;
     uint64_t ledger_byte_count;
     uint64_t workers_offset;       /* of worker 0 */
     uint64_t worker_stride;        /* from one worker to the next */
@@ -52,6 +54,77 @@ typedef struct {
 _Static_assert(sizeof(cshared_header) == 512, "header size");
 _Static_assert(offsetof(cshared_header, instance_secret) == 112, "secrets follow the numbers");
 _Static_assert(offsetof(cshared_header, next_connection_id) == 256, "the shared counter has its own line");
+
+/*
+ * The ledger: who owns how many servers, who waits, who has some to spare. What decides are the rows, each
+ * written by its worker alone; totals are sums of rows, checked and changed together under the lock, and
+ * made anew from the rows when a process has died with it.
+ */
+#define CSHARED_LOCK_BYTES 64
+/* Servers that one worker may have on their way to others at once. */
+#define CSHARED_TRANSFERS 64
+
+typedef struct {
+    uint64_t lock[CSHARED_LOCK_BYTES / 8];
+    /* All under the lock. */
+    uint64_t recoveries;           /* how often the holder of the lock had died */
+    uint64_t pool_high_water;      /* entries at and above this one were never used */
+    uint64_t name_high_water;
+    uint64_t clients;              /* total over the workers' rows */
+    uint64_t spare[4];
+    uint64_t row_clients[64];      /* clients of each worker; written by it */
+} cshared_ledger;
+
+_Static_assert(sizeof(cshared_ledger) == 640, "ledger head size");
+
+/* A server on its way from one worker to another. */
+typedef struct {
+    /* Token above, what has become of it (given by the Swift side) in the low 8 bits. */
+    uint64_t state;
+    uint64_t pool;                 /* index of its pool; written by the sender while the slot is free */
+} cshared_transfer;
+
+/* One (database, user) pair over all workers. Keys and totals change under the lock. */
+typedef struct {
+    uint64_t key_low, key_high;
+    uint64_t servers;              /* total over the rows, less what was taken and is still in the sender's */
+    uint64_t database;             /* index of its database's name */
+    uint64_t user;                 /* index of its user's name */
+    uint64_t waiting_workers;      /* a bit for each worker that has waiters; set and cleared by it */
+    uint64_t spare[2];
+} cshared_ledger_pool;
+
+_Static_assert(sizeof(cshared_ledger_pool) == 64, "an entry is a line");
+
+/* What a pool is to one worker; written by it. */
+typedef struct {
+    uint64_t holds;                /* how many records of the pool the worker has */
+    uint64_t owned;                /* server connections: the truth */
+    uint64_t idle;
+    uint64_t oldest_idle_ns;       /* when the one that rests longest was released, monotonic clock */
+    uint64_t waiting;
+    uint64_t oldest_wait_ns;       /* since when the first of them has waited */
+    uint64_t spare[2];
+} cshared_pool_row;
+
+_Static_assert(sizeof(cshared_pool_row) == 64, "a row is a line");
+
+/* A database or user by name, for limits that hold over several pools. */
+typedef struct {
+    uint64_t key_low, key_high;
+    uint64_t servers;              /* total over its pools */
+    uint64_t clients;              /* total over the rows */
+    uint64_t waiting_workers;      /* workers with a waiter whom a limit of this name may keep waiting */
+    uint64_t spare[3];
+} cshared_ledger_name;
+
+_Static_assert(sizeof(cshared_ledger_name) == 64, "an entry is a line");
+
+/* What a name is to one worker; written by it. */
+typedef struct {
+    uint64_t holds;                /* how many records and pools of the worker name it */
+    uint64_t clients;
+} cshared_name_row;
 
 /* One pool (database, user) as one worker sees it; the worker is the only writer while it is in use. */
 typedef struct {
@@ -138,6 +211,15 @@ CSHARED_HOT void cshared_store_release(uint64_t *place, uint64_t value) {
     __atomic_store_n(place, value, __ATOMIC_RELEASE);
 }
 
+/* Sets and clears bits of a number that several processes write. */
+CSHARED_HOT void cshared_set_bits(uint64_t *place, uint64_t bits) {
+    __atomic_fetch_or(place, bits, __ATOMIC_SEQ_CST);
+}
+
+CSHARED_HOT void cshared_clear_bits(uint64_t *place, uint64_t bits) {
+    __atomic_fetch_and(place, ~bits, __ATOMIC_SEQ_CST);
+}
+
 /* Nonzero when `place` held `expected` and now holds `desired`. */
 CSHARED_HOT int cshared_compare_exchange(uint64_t *place, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(place, &expected, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
@@ -147,6 +229,19 @@ CSHARED_HOT int cshared_compare_exchange(uint64_t *place, uint64_t expected, uin
 CSHARED_HOT void cshared_fence_acquire(void) {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
 }
+
+/* Stores before it are seen by others before loads after it are made: between saying what one has and
+ * looking at what others say. */
+CSHARED_HOT void cshared_fence(void) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* The ledger's lock, shared by processes, robust: made once; taken, with 1 when its holder had died; given
+ * back. `cshared_lock_within` gives up after so many nanoseconds, with -1. */
+void cshared_lock_make(cshared_ledger *ledger);
+int cshared_lock_take(cshared_ledger *ledger);
+int cshared_lock_within(cshared_ledger *ledger, uint64_t nanoseconds);
+void cshared_lock_give(cshared_ledger *ledger);
 
 /* Where each field is. Swift gives no promise about the address of `pointee.field`; C does. */
 #define CSHARED_FIELD(type, field) \
@@ -158,6 +253,32 @@ CSHARED_FIELD(cshared_header, next_connection_id)
 CSHARED_FIELD(cshared_header, definition_epoch)
 CSHARED_ARRAY(cshared_header, instance_secret, uint8_t)
 CSHARED_ARRAY(cshared_header, mock_secret, uint8_t)
+CSHARED_FIELD(cshared_ledger, recoveries)
+CSHARED_FIELD(cshared_ledger, pool_high_water)
+CSHARED_FIELD(cshared_ledger, name_high_water)
+CSHARED_FIELD(cshared_ledger, clients)
+CSHARED_ARRAY(cshared_ledger, row_clients, uint64_t)
+CSHARED_FIELD(cshared_transfer, state)
+CSHARED_FIELD(cshared_transfer, pool)
+CSHARED_FIELD(cshared_ledger_pool, key_low)
+CSHARED_FIELD(cshared_ledger_pool, key_high)
+CSHARED_FIELD(cshared_ledger_pool, servers)
+CSHARED_FIELD(cshared_ledger_pool, database)
+CSHARED_FIELD(cshared_ledger_pool, user)
+CSHARED_FIELD(cshared_ledger_pool, waiting_workers)
+CSHARED_FIELD(cshared_pool_row, holds)
+CSHARED_FIELD(cshared_pool_row, owned)
+CSHARED_FIELD(cshared_pool_row, idle)
+CSHARED_FIELD(cshared_pool_row, oldest_idle_ns)
+CSHARED_FIELD(cshared_pool_row, waiting)
+CSHARED_FIELD(cshared_pool_row, oldest_wait_ns)
+CSHARED_FIELD(cshared_ledger_name, key_low)
+CSHARED_FIELD(cshared_ledger_name, key_high)
+CSHARED_FIELD(cshared_ledger_name, servers)
+CSHARED_FIELD(cshared_ledger_name, clients)
+CSHARED_FIELD(cshared_ledger_name, waiting_workers)
+CSHARED_FIELD(cshared_name_row, holds)
+CSHARED_FIELD(cshared_name_row, clients)
 CSHARED_FIELD(cshared_pool, state)
 CSHARED_FIELD(cshared_pool, database_length)
 CSHARED_FIELD(cshared_pool, user_length)

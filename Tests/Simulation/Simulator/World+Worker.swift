@@ -195,6 +195,8 @@ extension World {
             isDrained = true
         case .answerCancel, .announceDrop:
             break
+        case .detach, .attach, .adopt, .pass, .tell:
+            fail("there is no other worker")
         }
     }
 

@@ -1,0 +1,375 @@
+public import Base
+public import SharedState
+import Wire
+
+/// Servers that move between workers: from where they are free to where somebody waits.
+///
+/// A server that is lent accepts no client (`.lending`); the worker stops receiving on it, the ledger offers
+/// it, and the record travels with the descriptor. Until the receiver has taken it, it is the sender's.
+extension PoolCore {
+    /// How much longer somebody elsewhere must have waited than the first one here to be served before.
+    static var fairnessSlack: UInt64 { 2_000_000 }
+    /// How long a pool lends nothing after a message found no room.
+    private static var lendingPause: UInt64 { 5_000_000 }
+
+    // MARK: Saying what is wanted and what is to spare
+
+    /// Tells the other workers how many free servers there are here.
+    @inline(__always)
+    func publishIdle(_ pool: Handle<Pool>) {
+        guard !identity.isAlone, !pools[pool].isReplaced else { return }
+        let oldest = hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
+        ledger.publish(
+            pools[pool].entry, idle: Int(pools[pool].idle.count),
+            oldest: oldest.isNone ? 0 : servers[oldest].lastActivity)
+    }
+
+    /// Tells the other workers how many clients wait here, and since when.
+    @inline(never)
+    mutating func publishWaiting(_ pool: Handle<Pool>) {
+        guard !identity.isAlone, !pools[pool].isReplaced else { return }
+        let welcome = pools[pool].welcomeWaiters.first
+        let first = firstWaiter(pool)
+        var since = first.isNone ? UInt64.max : clients[first].waitStart
+        if !welcome.isNone { since = min(since, clients[welcome].waitStart) }
+        let count =
+            Int(pools[pool].waiters.count) - pools[pool].waitingReplication + (welcome.isNone ? 0 : 1)
+        ledger.publish(pools[pool].entry, waiting: count, since: count > 0 ? since : 0)
+        guard pools[pool].saysWaiting != (count > 0) else { return }
+        pools[pool].saysWaiting = count > 0
+        let (database, user) = (Int(pools[pool].database), Int(pools[pool].user))
+        databases[database].waitingPools += count > 0 ? 1 : -1
+        users[user].waitingPools += count > 0 ? 1 : -1
+        let names = ledger.names(of: pools[pool].entry)
+        ledger.publish(names.database, isWaiting: databases[database].waitingPools > 0)
+        ledger.publish(names.user, isWaiting: users[user].waitingPools > 0)
+    }
+
+    /// The client that has waited longest for an ordinary server, or none.
+    func firstWaiter(_ pool: Handle<Pool>) -> Handle<Client> {
+        guard Int(pools[pool].waiters.count) > pools[pool].waitingReplication else { return .none }
+        var candidate = pools[pool].waiters.first
+        while !candidate.isNone, clients[candidate].replication != .none {
+            candidate = clients[candidate].links.next
+        }
+        return candidate
+    }
+
+    /// Sends a message to another worker.
+    mutating func tell(_ worker: Int, _ message: InboxMessage) {
+        let start = output.count
+        guard (try? message.encode(incarnation: 0, into: &output)) != nil else { return }
+        actions.append(.tell(worker: worker, offset: start, count: output.count - start))
+    }
+
+    /// A pool is full, and somebody waits: whoever has a free server of it is asked to lend.
+    mutating func askForIdle(_ pool: Handle<Pool>) {
+        guard !identity.isAlone else { return }
+        var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
+        if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
+        for other in 0..<identity.count where other != identity.index && missing > 0 {
+            let idle = ledger.idle(pools[pool].entry, in: other)
+            guard idle > 0 else { continue }
+            missing -= idle
+            tell(other, .wanted(pools[pool].entry))
+        }
+    }
+
+    /// A server has been closed: whoever waits for one of the limits it counted in tries again.
+    mutating func tellFreed(_ entry: LedgerPool) {
+        guard !identity.isAlone else { return }
+        var mask = ledger.othersLimited(entry) & ~freedTold
+        freedTold |= mask
+        while mask != 0 {
+            let other = mask.trailingZeroBitCount
+            mask &= mask &- 1
+            if other < identity.count { tell(other, .freed) }
+        }
+    }
+
+    /// What another worker says.
+    mutating func told(_ message: InboxMessage) {
+        switch message {
+        case .wanted(let entry):
+            guard let pool = poolOfEntry[entry] else { return }
+            serveWaiters(pool)
+        case .evict(let entry):
+            guard let pool = poolOfEntry[entry] else { return }
+            let oldest = hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
+            if !oldest.isNone { closeServer(oldest, reason: "evicted") }
+        case .freed:
+            openWhereSomebodyWaits()
+        case .cancel, .cancelAnswer, .drop, .lend:
+            break
+        }
+    }
+
+    private mutating func openWhereSomebodyWaits() {
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot) else { continue }
+            if !pools[pool].waiters.isEmpty || !pools[pool].welcomeWaiters.isEmpty { openServers(pool) }
+        }
+    }
+
+    // MARK: Serving all workers
+
+    /// Gives free servers to those who have waited longest, here and elsewhere.
+    @inline(never)
+    mutating func serveEverybody(_ pool: Handle<Pool>, _ others: UInt64) {
+        endTransfers()
+        while !pools[pool].idle.isEmpty {
+            let own = firstWaiter(pool)
+            let elsewhere = longestWaiting(pool, others)
+            if own.isNone, elsewhere == nil { break }
+            guard let server = freeServer(pool) else { break }
+            if let elsewhere,
+                own.isNone || elsewhere.since &+ PoolCore.fairnessSlack < clients[own].waitStart
+            {
+                lend(server, to: elsewhere.worker)
+            } else if !own.isNone {
+                link(own, server)
+                resume(own)
+            }
+        }
+        openServers(pool)
+    }
+
+    /// The other worker whose first client has waited longest, those left aside for whom servers are on their
+    /// way.
+    private func longestWaiting(_ pool: Handle<Pool>, _ others: UInt64) -> (worker: Int, since: UInt64)? {
+        guard now >= pools[pool].lendsFrom else { return nil }
+        var best: (worker: Int, since: UInt64)?
+        var mask = others
+        while mask != 0 {
+            let worker = mask.trailingZeroBitCount
+            mask &= mask &- 1
+            guard worker < identity.count else { continue }
+            let waiting = ledger.waiting(pools[pool].entry, in: worker)
+            guard waiting.count > Int(pools[pool].lentTo[worker]) else { continue }
+            if best.map({ waiting.since < $0.since }) ?? true { best = (worker, waiting.since) }
+        }
+        return best
+    }
+
+    // MARK: Sender
+
+    private mutating func lend(_ server: Handle<Server>, to worker: Int) {
+        moveServer(server, to: .lending)
+        servers[server].borrower = Int16(worker)
+        let pool = servers[server].pool
+        pools[pool].lentTo[worker] &+= 1
+        actions.append(.detach(servers[server].connection))
+    }
+
+    /// Nothing is received any more on a server that is to be lent, and everything has been sent.
+    mutating func detached(_ server: Handle<Server>) {
+        guard servers.contains(server), servers[server].state == .lending, servers[server].ticket == nil
+        else {
+            return
+        }
+        let pool = servers[server].pool
+        if servers[server].needsClose || lifecycle.waitsForServers || isPaused(pool) {
+            return closeServer(server, reason: "database configuration changed or paused")
+        }
+        guard let ticket = ledger.offer(pools[pool].entry) else { return keep(server) }
+        servers[server].ticket = ticket
+        transfers.append(server)
+        let start = output.count
+        let message = InboxMessage.lend(record(of: server, ticket))
+        let worker = Int(servers[server].borrower)
+        let incarnation = segment.worker(worker).incarnation
+        guard (try? message.encode(incarnation: incarnation, into: &output)) != nil else {
+            return closeServer(server, reason: "too much is prepared on it to be lent")
+        }
+        scheduleUpkeep(within: PoolCore.busyUpkeep)
+        actions.append(.pass(server, worker: worker, offset: start, count: output.count - start))
+    }
+
+    /// The message with a server found no room.
+    mutating func passFailed(_ server: Handle<Server>) {
+        guard servers.contains(server), servers[server].ticket != nil else { return }
+        pools[servers[server].pool].lendsFrom = now + PoolCore.lendingPause
+        scheduleUpkeep(at: now + PoolCore.lendingPause)
+        endTransfer(server)
+    }
+
+    /// Looks what has become of the servers that are on their way, and ends what is over.
+    mutating func endTransfers() {
+        guard !transfers.isEmpty else { return }
+        for server in transfers {
+            guard servers.contains(server), let ticket = servers[server].ticket,
+                ledger.outcome(ticket) != .offered
+            else { continue }
+            endTransfer(server)
+        }
+    }
+
+    /// Ends the transfer of a server: it is forgotten when it was taken, and free again when not.
+    private mutating func endTransfer(_ server: Handle<Server>) {
+        guard let ticket = servers[server].ticket else { return }
+        if end(ticket, of: server) { closeServer(server, reason: "lent") } else { keep(server) }
+    }
+
+    /// The connection of a server, for the worker that passes it on; `.none` when it is gone.
+    public func connection(of server: Handle<Server>) -> ConnectionID {
+        servers.contains(server) ? servers[server].connection : .none
+    }
+
+    /// Ends a transfer in the ledger; true when the server is another worker's now.
+    private mutating func end(_ ticket: TransferTicket, of server: Handle<Server>) -> Bool {
+        transfers.removeAll { $0 == server }
+        servers[server].ticket = nil
+        guard ledger.end(ticket) == .taken else { return false }
+        servers[server].isCounted = false
+        servers[server].isElsewhere = true
+        return true
+    }
+
+    /// A server is closed in the middle of being lent.
+    mutating func abandonLending(_ server: Handle<Server>) {
+        if let ticket = servers[server].ticket { _ = end(ticket, of: server) }
+        guard servers[server].borrower >= 0 else { return }
+        pools[servers[server].pool].lentTo[Int(servers[server].borrower)] &-= 1
+    }
+
+    /// A server that was to be lent stays.
+    private mutating func keep(_ server: Handle<Server>) {
+        let pool = servers[server].pool
+        pools[pool].lentTo[Int(servers[server].borrower)] &-= 1
+        servers[server].borrower = -1
+        actions.append(.attach(servers[server].connection))
+        becomeFree(server)
+    }
+
+    /// Another worker has died: what it had not taken stays, and what it had goes with it.
+    mutating func workerEnded(_ worker: Int) {
+        for server in transfers where servers.contains(server) && Int(servers[server].borrower) == worker {
+            endTransfer(server)
+        }
+        openWhereSomebodyWaits()
+    }
+
+    private func record(of server: Handle<Server>, _ ticket: TransferTicket) -> LentServer {
+        let pool = servers[server].pool
+        var record = LentServer(
+            sender: UInt16(identity.index), ticket: ticket, epoch: lastEpoch,
+            database: databases[Int(pools[pool].database)].name, user: users[Int(pools[pool].user)].name)
+        record.id = servers[server].id
+        record.processID = servers[server].processID
+        record.secret = servers[server].secret
+        record.host = servers[server].host
+        record.isUsed = servers[server].isUsed
+        record.isFresh = servers[server].isFresh
+        record.connectedAt = servers[server].connectedAt
+        record.connectedAtWall = servers[server].connectedAtWall
+        record.lastActivity = servers[server].lastActivity
+        if let address = serverAddresses[server] {
+            record.remote = Array(address.remote.utf8)
+            record.remotePort = UInt16(clamping: address.port)
+            record.local = Array(address.local.utf8)
+            record.localPort = UInt16(clamping: address.localPort)
+        }
+        record.parameters = list(servers[server].parameters)
+        record.welcomeParameters = list(pools[pool].welcomeParameters)
+        record.welcomeMessages = [UInt8](copying: bytes[pools[pool].welcomeMessages])
+        record.statements = statements.hashes(on: servers[server].statements)
+        return record
+    }
+
+    private func list(_ set: ParameterSetID) -> [Parameter] {
+        let values = parameters.values(set)
+        var result: [Parameter] = []
+        for index in 0..<Parameters.limit where values[index] != 0 {
+            let value = [UInt8](copying: bytes[values[index]])
+            result.append(Parameter(name: parameters.names[index], value: value))
+        }
+        return result
+    }
+
+    // MARK: Receiver
+
+    /// Another worker offers a server; `connection` is its descriptor here.
+    mutating func lent(_ record: LentServer, _ connection: ConnectionID) {
+        guard Int(record.sender) < identity.count,
+            let database = databaseNumber(record.database),
+            let pool = poolNumber(database, userNumber(record.user)), servers.count < servers.capacity,
+            !lifecycle.waitsForServers
+        else { return refuse(record, connection) }
+        guard ledger.take(record.ticket, from: Int(record.sender), pools[pool].entry) else {
+            return actions.append(.close(connection, .elsewhere))
+        }
+        let server = adopt(record, connection, pool)
+        if pools[pool].welcomeMessages == 0 {
+            pools[pool].welcomeMessages = bytes.intern(record.welcomeMessages)
+            parameters.release(pools[pool].welcomeParameters, &bytes)
+            pools[pool].welcomeParameters = set(record.welcomeParameters)
+        }
+        serverWorks(pool)
+        actions.append(.adopt(connection, server))
+        if record.epoch < lastEpoch {
+            return closeServer(server, reason: "database configuration changed or paused")
+        }
+        welcomeWaiters(pool)
+        guard servers.contains(server) else { return }
+        becomeFree(server)
+    }
+
+    private mutating func refuse(_ record: LentServer, _ connection: ConnectionID) {
+        refuse(record)
+        actions.append(.close(connection, .elsewhere))
+    }
+
+    /// Says that a server which another worker lends cannot be used here.
+    public func refuse(_ record: LentServer) {
+        guard Int(record.sender) < identity.count else { return }
+        ledger.refuse(record.ticket, from: Int(record.sender))
+    }
+
+    private mutating func adopt(
+        _ record: LentServer, _ connection: ConnectionID, _ pool: Handle<Pool>
+    ) -> Handle<Server> {
+        guard let server = servers.insert(Server(id: record.id, pool: pool)) else {
+            preconditionFailure("there was room for it a moment ago")
+        }
+        servers[server].state = .lending
+        count(server, in: pool)
+        servers[server].isCounted = true
+        servers[server].isReady = true
+        servers[server].connection = connection
+        servers[server].processID = record.processID
+        servers[server].secret = record.secret
+        servers[server].host = record.host
+        servers[server].isUsed = record.isUsed
+        servers[server].isFresh = record.isFresh
+        servers[server].connectedAt = record.connectedAt
+        servers[server].connectedAtWall = record.connectedAtWall
+        servers[server].lastActivity = record.lastActivity
+        servers[server].parameters = set(record.parameters)
+        serverAddresses[server] = ServerAddress(
+            remote: String(decoding: record.remote, as: UTF8.self), port: Int(record.remotePort),
+            local: String(decoding: record.local, as: UTF8.self), localPort: Int(record.localPort))
+        for hash in record.statements {
+            guard let id = statements.intern(hash) else {
+                // What is not known to be there would be prepared a second time.
+                servers[server].needsClose = true
+                break
+            }
+            if !statements.add(id, to: server, group: 0, isConfirmed: true, &servers[server]) {
+                servers[server].needsClose = true
+            }
+            statements.release(id, &bytes)
+        }
+        return server
+    }
+
+    /// The set of these parameters, as far as they are tracked here; with one reference.
+    private mutating func set(_ list: [Parameter]) -> ParameterSetID {
+        var values = ParameterValues(repeating: 0)
+        for parameter in list {
+            guard let index = parameters.index(of: parameter.name.rawSpan) else { continue }
+            bytes.release(values[index])
+            values[index] = bytes.intern(parameter.value)
+        }
+        return parameters.intern(values, &bytes)
+    }
+}

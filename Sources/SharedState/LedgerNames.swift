@@ -1,0 +1,216 @@
+public import Base
+import CShared
+
+/// Entries: who is in the ledger, and for how long.
+extension Ledger {
+    private static var databaseTweak: UInt64 { 1 }
+    private static var userTweak: UInt64 { 2 }
+
+    /// The key of a database's name.
+    public static func key(database: [UInt8], _ secret: Hash128) -> Hash128 {
+        unsafe Hash128.sip(database.span.bytes, key: secret, tweak: databaseTweak)
+    }
+
+    /// The key of a user's name.
+    public static func key(user: [UInt8], _ secret: Hash128) -> Hash128 {
+        unsafe Hash128.sip(user.span.bytes, key: secret, tweak: userTweak)
+    }
+
+    /// The entry of a database or user, with one more holder in this worker; `nil` when the ledger is full.
+    /// O(names), and for new pools and new clients' users only.
+    public func join(_ key: Hash128) -> LedgerName? {
+        locked { joinLocked(key) }
+    }
+
+    /// One holder in this worker less.
+    public func leave(_ name: LedgerName) {
+        locked { unsafe subtractOne(cshared_name_row_holds(nameRow(name.index, worker))) }
+    }
+
+    /// The entry of a pool, with one more holder in this worker; `nil` when the ledger is full.
+    public func join(database: Hash128, user: Hash128) -> LedgerPool? {
+        locked {
+            guard let database = joinLocked(database) else { return nil }
+            guard let user = joinLocked(user) else {
+                unsafe subtractOne(cshared_name_row_holds(nameRow(database.index, worker)))
+                return nil
+            }
+            guard let pool = poolLocked(database, user) else {
+                unsafe subtractOne(cshared_name_row_holds(nameRow(database.index, worker)))
+                unsafe subtractOne(cshared_name_row_holds(nameRow(user.index, worker)))
+                return nil
+            }
+            unsafe cshared_add(cshared_pool_row_holds(row(pool.index, worker)), 1)
+            return pool
+        }
+    }
+
+    /// One holder in this worker less.
+    ///
+    /// - Precondition: with the last one the worker owns no server of the pool.
+    public func leave(_ pool: LedgerPool) {
+        let names = names(of: pool)
+        locked {
+            let row = unsafe row(pool.index, worker)
+            unsafe subtractOne(cshared_pool_row_holds(row))
+            if unsafe cshared_load(cshared_pool_row_holds(row)) == 0 {
+                precondition(
+                    unsafe cshared_load(cshared_pool_row_owned(row)) == 0,
+                    "a pool with servers is not forgotten")
+                unsafe row.initialize(to: cshared_pool_row())
+            }
+            unsafe subtractOne(cshared_name_row_holds(nameRow(names.database.index, worker)))
+            unsafe subtractOne(cshared_name_row_holds(nameRow(names.user.index, worker)))
+        }
+    }
+
+    // MARK: With the lock
+
+    private func joinLocked(_ key: Hash128) -> LedgerName? {
+        let limit = nameLimit
+        var unused: Int32?
+        for index in 0..<limit {
+            let entry = unsafe name(index)
+            if unsafe cshared_load(cshared_ledger_name_key_low(entry)) == key.low,
+                unsafe cshared_load(cshared_ledger_name_key_high(entry)) == key.high
+            {
+                unsafe cshared_add(cshared_name_row_holds(nameRow(index, worker)), 1)
+                return LedgerName(index: index)
+            }
+        }
+        if limit < Int32(layout.nameCapacity) {
+            unused = limit
+            unsafe cshared_store(cshared_ledger_name_high_water(head), UInt64(limit + 1))
+        } else {
+            unused = (0..<limit).first { !isHeld(LedgerName(index: $0)) }
+        }
+        guard let index = unused else { return nil }
+        var entry = cshared_ledger_name()
+        entry.key_low = key.low
+        entry.key_high = key.high
+        unsafe name(index).initialize(to: entry)
+        unsafe cshared_add(cshared_name_row_holds(nameRow(index, worker)), 1)
+        return LedgerName(index: index)
+    }
+
+    private func poolLocked(_ database: LedgerName, _ user: LedgerName) -> LedgerPool? {
+        let limit = poolLimit
+        for index in 0..<limit where isHeld(LedgerPool(index: index)) {
+            let names = names(of: LedgerPool(index: index))
+            if names.database == database, names.user == user { return LedgerPool(index: index) }
+        }
+        let unused: Int32?
+        if limit < Int32(layout.poolCapacity) {
+            unused = limit
+            unsafe cshared_store(cshared_ledger_pool_high_water(head), UInt64(limit + 1))
+        } else {
+            unused = (0..<limit).first { !isHeld(LedgerPool(index: $0)) }
+        }
+        guard let index = unused else { return nil }
+        var entry = cshared_ledger_pool()
+        entry.database = UInt64(database.index)
+        entry.user = UInt64(user.index)
+        unsafe pool(index).initialize(to: entry)
+        return LedgerPool(index: index)
+    }
+
+    func isHeld(_ pool: LedgerPool) -> Bool {
+        for worker in 0..<layout.workerCount
+        where unsafe cshared_load(cshared_pool_row_holds(row(pool.index, worker))) != 0 {
+            return true
+        }
+        return false
+    }
+
+    private func isHeld(_ name: LedgerName) -> Bool {
+        for worker in 0..<layout.workerCount
+        where unsafe cshared_load(cshared_name_row_holds(nameRow(name.index, worker))) != 0 {
+            return true
+        }
+        return false
+    }
+
+    // MARK: Recounting
+
+    /// Makes all totals anew from the rows. With the lock.
+    func recount() {
+        for index in 0..<nameLimit {
+            var clients: UInt64 = 0
+            for worker in 0..<layout.workerCount {
+                clients += unsafe cshared_load(cshared_name_row_clients(nameRow(index, worker)))
+            }
+            unsafe cshared_store(cshared_ledger_name_clients(name(index)), clients)
+            unsafe cshared_store(cshared_ledger_name_servers(name(index)), 0)
+        }
+        for index in 0..<poolLimit where isHeld(LedgerPool(index: index)) {
+            let servers = UInt64(sumOfRows(LedgerPool(index: index)))
+            let names = names(of: LedgerPool(index: index))
+            unsafe cshared_store(cshared_ledger_pool_servers(pool(index)), servers)
+            unsafe cshared_add(cshared_ledger_name_servers(name(names.database.index)), servers)
+            unsafe cshared_add(cshared_ledger_name_servers(name(names.user.index)), servers)
+        }
+        var clients: UInt64 = 0
+        for worker in 0..<layout.workerCount {
+            clients += unsafe cshared_load(cshared_ledger_row_clients(head) + worker)
+        }
+        unsafe cshared_store(cshared_ledger_clients(head), clients)
+    }
+
+    /// What the rows of a pool come to: a server that has been taken, and that its sender has not counted off
+    /// yet, stands in two of them.
+    func sumOfRows(_ pool: LedgerPool) -> Int {
+        var sum = 0
+        for worker in 0..<layout.workerCount {
+            sum += Int(unsafe cshared_load(cshared_pool_row_owned(row(pool.index, worker))))
+            for slot in 0..<Ledger.transferLimit where isTaken(worker, slot, of: pool) { sum -= 1 }
+        }
+        return sum
+    }
+
+    /// A worker's process has ended: what it owned is given back.
+    ///
+    /// For the supervisor, once the process has been waited for and before it is replaced.
+    /// - Returns: false when the lock could not be had: a process holds it that does not run. Try again.
+    public func reclaim(worker dead: Int) -> Bool {
+        let result = unsafe cshared_lock_within(head, 100_000_000)
+        guard result >= 0 else { return false }
+        if result == 1 { unsafe cshared_add(cshared_ledger_recoveries(head), 1) }
+        for slot in 0..<Ledger.transferLimit { withdraw(dead, slot) }
+        for index in 0..<poolLimit {
+            unsafe row(index, dead).initialize(to: cshared_pool_row())
+            unsafe cshared_clear_bits(
+                cshared_ledger_pool_waiting_workers(pool(index)), Ledger.bit(of: dead))
+        }
+        for index in 0..<nameLimit {
+            unsafe nameRow(index, dead).initialize(to: cshared_name_row())
+            unsafe cshared_clear_bits(
+                cshared_ledger_name_waiting_workers(name(index)), Ledger.bit(of: dead))
+        }
+        unsafe cshared_store(cshared_ledger_row_clients(head) + dead, 0)
+        recount()
+        unsafe cshared_lock_give(head)
+        return true
+    }
+
+    /// What is wrong with the totals: sentences for tests; empty when they are the sums of the rows.
+    public func faults() -> [String] {
+        locked {
+            var faults: [String] = []
+            var names: [Int32: Int] = [:]
+            for index in 0..<poolLimit where isHeld(LedgerPool(index: index)) {
+                let total = serverCount(LedgerPool(index: index))
+                let sum = sumOfRows(LedgerPool(index: index))
+                if total != sum { faults.append("pool \(index) counts \(total) servers, its rows \(sum)") }
+                let both = self.names(of: LedgerPool(index: index))
+                names[both.database.index, default: 0] += sum
+                names[both.user.index, default: 0] += sum
+            }
+            for index in 0..<nameLimit {
+                let total = Int(unsafe cshared_load(cshared_ledger_name_servers(name(index))))
+                let sum = names[index, default: 0]
+                if total != sum { faults.append("name \(index) counts \(total) servers, its pools \(sum)") }
+            }
+            return faults
+        }
+    }
+}

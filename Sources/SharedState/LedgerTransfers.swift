@@ -1,0 +1,211 @@
+import CShared
+
+/// What becomes of a server that was offered to another worker.
+public enum TransferOutcome: BitwiseCopyable, Equatable {
+    /// Nothing yet.
+    case offered
+    /// It is the other worker's now.
+    case taken
+    /// The other worker has no use for it.
+    case refused
+}
+
+/// One server on its way: which of the sender's slots, and the number it has this time.
+public struct TransferTicket: BitwiseCopyable, Equatable, Sendable {
+    public let slot: UInt8
+    public let token: UInt64
+
+    /// A ticket as it came.
+    public init(slot: UInt8, token: UInt64) {
+        self.slot = slot
+        self.token = token
+    }
+}
+
+/// Servers that change owners, and what workers say of each other's wants.
+///
+/// The slot of a transfer decides whose the server is: the receiver counts it in its own row and then marks
+/// the slot as taken; the sender counts it off in its own when it sees that. Whoever dies in between, rows
+/// and slots still say what there is: a sender's slots go with it, so that what it had offered cannot be
+/// taken any more, and what a dead receiver had not taken is the sender's as before.
+extension Ledger {
+    /// Servers that one worker may have on their way at once.
+    public static var transferLimit: Int { Int(CSHARED_TRANSFERS) }
+
+    private static var free: UInt64 { 0 }
+    private static var offered: UInt64 { 1 }
+    private static var taken: UInt64 { 2 }
+    private static var refused: UInt64 { 3 }
+
+    static func bit(of worker: Int) -> UInt64 { 1 << UInt64(worker) }
+
+    /// This worker's bit and that of none other.
+    public var bit: UInt64 { Ledger.bit(of: worker) }
+
+    // MARK: Sender
+
+    /// Offers one of this worker's servers to another; `nil` when there are too many on their way.
+    public func offer(_ pool: LedgerPool) -> TransferTicket? {
+        for slot in 0..<Ledger.transferLimit {
+            let transfer = unsafe transfer(worker, slot)
+            let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer))
+            guard state & 0xFF == Ledger.free else { continue }
+            let token = (state >> 8) &+ 1
+            unsafe cshared_store(cshared_transfer_pool(transfer), UInt64(pool.index))
+            unsafe cshared_store_release(cshared_transfer_state(transfer), token << 8 | Ledger.offered)
+            return TransferTicket(slot: UInt8(slot), token: token)
+        }
+        return nil
+    }
+
+    /// What has become of one of this worker's offers.
+    public func outcome(_ ticket: TransferTicket) -> TransferOutcome {
+        let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer(worker, Int(ticket.slot))))
+        precondition(state >> 8 == ticket.token, "a slot is the sender's until it ends the transfer")
+        switch state & 0xFF {
+        case Ledger.taken: return .taken
+        case Ledger.refused: return .refused
+        default: return .offered
+        }
+    }
+
+    /// Ends a transfer: the server is counted off if it was taken, and stays this worker's if not.
+    ///
+    /// - Returns: what had become of it. One that is only offered cannot be taken any more from now on.
+    public func end(_ ticket: TransferTicket) -> TransferOutcome {
+        locked {
+            let transfer = unsafe transfer(worker, Int(ticket.slot))
+            let outcome = outcome(ticket)
+            if outcome == .taken {
+                let pool = Int32(unsafe cshared_load(cshared_transfer_pool(transfer)))
+                unsafe subtractOne(cshared_pool_row_owned(row(pool, worker)))
+            }
+            unsafe cshared_store_release(
+                cshared_transfer_state(transfer), ticket.token << 8 | Ledger.free)
+            return outcome
+        }
+    }
+
+    // MARK: Receiver
+
+    /// Takes a server that another worker has offered: from now on it is this worker's.
+    ///
+    /// - Returns: false when the offer is gone, with its sender or because that thought better of it.
+    public func take(_ ticket: TransferTicket, from sender: Int, _ pool: LedgerPool) -> Bool {
+        locked {
+            let transfer = unsafe transfer(sender, Int(ticket.slot))
+            let state = unsafe cshared_transfer_state(transfer)
+            guard unsafe cshared_load_acquire(state) == ticket.token << 8 | Ledger.offered,
+                unsafe cshared_load(cshared_transfer_pool(transfer)) == UInt64(pool.index)
+            else { return false }
+            unsafe cshared_add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+            unsafe cshared_store_release(state, ticket.token << 8 | Ledger.taken)
+            return true
+        }
+    }
+
+    /// Says that an offered server is of no use here.
+    public func refuse(_ ticket: TransferTicket, from sender: Int) {
+        locked {
+            let state = unsafe cshared_transfer_state(transfer(sender, Int(ticket.slot)))
+            guard unsafe cshared_load_acquire(state) == ticket.token << 8 | Ledger.offered else { return }
+            unsafe cshared_store_release(state, ticket.token << 8 | Ledger.refused)
+        }
+    }
+
+    /// Ends a dead worker's transfer. The number stays, so that what is still on its way is not taken for
+    /// what its successor offers.
+    func withdraw(_ dead: Int, _ slot: Int) {
+        let state = unsafe cshared_transfer_state(transfer(dead, slot))
+        unsafe cshared_store_release(state, cshared_load_acquire(state) & ~0xFF | Ledger.free)
+    }
+
+    func isTaken(_ worker: Int, _ slot: Int, of pool: LedgerPool) -> Bool {
+        let transfer = unsafe transfer(worker, slot)
+        return unsafe cshared_load_acquire(cshared_transfer_state(transfer)) & 0xFF == Ledger.taken
+            && cshared_load(cshared_transfer_pool(transfer)) == UInt64(pool.index)
+    }
+
+    // MARK: Wants and spares
+
+    /// Says how many servers of a pool are free here, and since when the one that rests longest. What the
+    /// others want is to be looked at after this.
+    public func publish(_ pool: LedgerPool, idle: Int, oldest: UInt64) {
+        let row = unsafe row(pool.index, worker)
+        unsafe cshared_store(cshared_pool_row_idle(row), UInt64(idle))
+        unsafe cshared_store(cshared_pool_row_oldest_idle_ns(row), oldest)
+        cshared_fence()
+    }
+
+    /// Says how many clients wait here for a server of this pool, and since when the first of them. What the
+    /// others have is to be looked at after this.
+    public func publish(_ pool: LedgerPool, waiting: Int, since: UInt64) {
+        let row = unsafe row(pool.index, worker)
+        let before = unsafe cshared_load(cshared_pool_row_waiting(row))
+        unsafe cshared_store(cshared_pool_row_oldest_wait_ns(row), since)
+        unsafe cshared_store(cshared_pool_row_waiting(row), UInt64(waiting))
+        let mask = unsafe cshared_ledger_pool_waiting_workers(self.pool(pool.index))
+        if before == 0, waiting > 0 { unsafe cshared_set_bits(mask, bit) }
+        if before > 0, waiting == 0 { unsafe cshared_clear_bits(mask, bit) }
+        cshared_fence()
+    }
+
+    /// Says whether a limit of this database or user may keep somebody waiting here.
+    public func publish(_ name: LedgerName, isWaiting: Bool) {
+        let mask = unsafe cshared_ledger_name_waiting_workers(self.name(name.index))
+        if isWaiting { unsafe cshared_set_bits(mask, bit) } else { unsafe cshared_clear_bits(mask, bit) }
+    }
+
+    /// The other workers, as bits, in which somebody waits for a server of this pool.
+    @inline(__always)
+    public func othersWaiting(_ pool: LedgerPool) -> UInt64 {
+        unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index))) & ~bit
+    }
+
+    /// The other workers, as bits, in which a limit of the pool, its database or its user keeps somebody
+    /// waiting.
+    public func othersLimited(_ pool: LedgerPool) -> UInt64 {
+        let names = names(of: pool)
+        let mask =
+            unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index)))
+            | cshared_load(cshared_ledger_name_waiting_workers(name(names.database.index)))
+            | cshared_load(cshared_ledger_name_waiting_workers(name(names.user.index)))
+        return mask & ~bit
+    }
+
+    /// How many wait in another worker, and since when the first of them.
+    public func waiting(_ pool: LedgerPool, in other: Int) -> (count: Int, since: UInt64) {
+        let row = unsafe row(pool.index, other)
+        return unsafe (
+            Int(cshared_load(cshared_pool_row_waiting(row))),
+            cshared_load(cshared_pool_row_oldest_wait_ns(row))
+        )
+    }
+
+    /// Free servers of a pool in another worker.
+    public func idle(_ pool: LedgerPool, in other: Int) -> Int {
+        Int(unsafe cshared_load(cshared_pool_row_idle(row(pool.index, other))))
+    }
+
+    /// The other worker and pool with the free server that rests longest, among the pools of the same
+    /// database (or user). O(pools × workers).
+    public func oldestIdle(
+        sharing limit: LedgerLimit, with pool: LedgerPool
+    ) -> (worker: Int, pool: LedgerPool)? {
+        let own = names(of: pool)
+        var best: (since: UInt64, worker: Int, pool: LedgerPool)?
+        for index in 0..<poolLimit {
+            let candidate = LedgerPool(index: index)
+            let names = names(of: candidate)
+            guard limit == .database ? names.database == own.database : names.user == own.user else {
+                continue
+            }
+            for other in 0..<layout.workerCount where other != worker {
+                guard idle(candidate, in: other) > 0 else { continue }
+                let since = unsafe cshared_load(cshared_pool_row_oldest_idle_ns(row(index, other)))
+                if best.map({ since < $0.since }) ?? true { best = (since, other, candidate) }
+            }
+        }
+        return best.map { ($0.worker, $0.pool) }
+    }
+}

@@ -1,0 +1,278 @@
+import Base
+import SharedState
+import Testing
+
+@testable import PoolCore
+
+/// Several workers that share one ledger; messages between them are carried by the test.
+@Suite struct LendingTests {
+    private func workers(_ count: Int, _ settings: String) -> [Rig] {
+        let shared = SharedMemory(workers: count)
+        return (0..<count).map { Rig(settings, sharing: shared, worker: $0) }
+    }
+
+    /// Carries every message where it is meant to go, until there are none; answers the connections that lent
+    /// servers have at their receivers.
+    @discardableResult
+    private func carry(_ rigs: [Rig]) throws -> [ConnectionID] {
+        var lent: [ConnectionID] = []
+        var isQuiet = false
+        while !isQuiet {
+            isQuiet = true
+            for rig in rigs {
+                for post in rig.takePosted() {
+                    isQuiet = false
+                    if let connection = try rigs[post.worker].take(post) { lent.append(connection) }
+                }
+            }
+        }
+        return lent
+    }
+
+    @Test func aLimitHoldsOverAllWorkers() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "begin", "T")
+        let other = rigs[1].client()
+        #expect(rigs[1].connecting.isEmpty)
+        rigs[1].advance(milliseconds: 1000)
+        #expect(rigs[1].connecting.isEmpty)
+        _ = rigs[1].types(other)
+        #expect(rigs[0].core.ledger.serverCount(rigs[0].entry) == 1)
+    }
+
+    /// The second worker's client gets the first worker's free server, and what is known of it.
+    @Test func anIdleServerIsLentToWhoWaits() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "select 1")
+        let other = rigs[1].client()
+        let lent = try carry(rigs)
+        #expect(lent.count == 1)
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        rigs[1].receive(other, Send.query("select 2"))
+        #expect(rigs[1].raw(lent[0]) == Send.query("select 2"))
+        rigs[1].receive(lent[0], Send.complete("SELECT 1") + Send.ready())
+        #expect(rigs[1].types(other) == "CZ")
+        rigs[0].advance(milliseconds: 1000)
+        #expect(rigs[0].core.servers.count == 0)
+        #expect(rigs[1].record(of: lent[0])?.processID == 77)
+        #expect(rigs[0].core.ledger.serverCount(rigs[0].entry) == 1)
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+        rigs.forEach { $0.expectEmptiness() }
+    }
+
+    @Test func aServerGoesToTheOldestWaiterWhereverItIs() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, _) = rigs[0].session()
+        let far = rigs[1].client()
+        try carry(rigs)
+        rigs[0].receive(client, Send.query("begin"))
+        let server = try #require(try carry(rigs).first)
+        rigs[0].receive(server, Send.complete("BEGIN") + Send.ready("T"))
+        rigs[1].receive(far, Send.query("select 'far'"))
+        rigs.forEach { $0.advance(milliseconds: 10) }
+        let near = rigs[0].client()
+        rigs[0].receive(near, Send.query("select 'near'"))
+        rigs[0].run(client, server, "commit")
+        #expect(rigs[0].state(of: near) == .waiting)
+        let lent = try carry(rigs)
+        #expect(lent.count == 1)
+        #expect(rigs[1].raw(lent[0]) == Send.query("select 'far'"))
+        #expect(rigs[0].state(of: near) == .waiting)
+        rigs[1].receive(lent[0], Send.complete("SELECT 1") + Send.ready())
+        let back = try carry(rigs)
+        #expect(back.count == 1)
+        #expect(rigs[0].raw(back[0]) == Send.query("select 'near'"))
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
+    /// Within the slack nobody is passed over for somebody who has waited hardly longer.
+    @Test func whoWaitsHereIsServedBeforeWhoHasWaitedHardlyLongerElsewhere() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "begin", "T")
+        let near = rigs[0].client()
+        _ = rigs[0].types(near)
+        _ = rigs[1].client()
+        rigs[0].advance(milliseconds: 1)
+        rigs[0].receive(near, Send.query("select 'near'"))
+        rigs[0].run(client, server, "commit")
+        #expect(rigs[0].state(of: near) == .linked)
+    }
+
+    @Test func preparedStatementsGoWithTheServer() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].receive(client, Send.parse("a", "select 1") + Send.sync)
+        rigs[0].receive(server, Send.parseComplete + Send.ready())
+        let other = rigs[1].client()
+        let lent = try carry(rigs)
+        _ = rigs[1].types(other)
+        // The same text under another name: it is there already.
+        rigs[1].receive(other, Send.parse("b", "select 1") + Send.bind("b") + Send.execute + Send.sync)
+        #expect(rigs[1].types(lent[0]) == "BES")
+        rigs[1].receive(lent[0], Send.bindComplete + Send.complete("SELECT 1") + Send.ready())
+        #expect(rigs[1].types(other) == "12CZ")
+        rigs.forEach { $0.expectEmptiness() }
+    }
+
+    /// What is prepared for one client alone has a name that no other worker gives to something else.
+    @Test func privateStatementsOfTwoWorkersHaveDifferentNames() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        let batch =
+            Send.parse("", "set search_path = x") + Send.bind("") + Send.execute
+            + Send.parse("a", "select 1") + Send.sync
+        rigs[0].receive(client, batch)
+        let first = rigs[0].raw(server)
+        rigs[0].receive(
+            server,
+            Send.parseComplete + Send.bindComplete + Send.complete("SET") + Send.parseComplete + Send.ready())
+        let other = rigs[1].client()
+        let lent = try carry(rigs)
+        _ = rigs[1].types(other)
+        rigs[1].receive(other, batch)
+        let second = rigs[1].raw(lent[0])
+        #expect(first.count == second.count)
+        #expect(first != second)
+    }
+
+    // MARK: When something goes wrong
+
+    @Test func aMessageWithoutRoomLeavesTheServerWhereItIs() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].hasRoom = false
+        let other = rigs[1].client()
+        #expect(try carry(rigs).isEmpty)
+        rigs[0].run(client, server, "select 1")
+        #expect(rigs[0].record(of: server)?.state == .idle)
+        rigs[0].hasRoom = true
+        rigs[0].advance(milliseconds: 20)
+        #expect(try carry(rigs).count == 1)
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
+    /// The receiver dies with the server in its inbox: the sender has it still.
+    @Test func aServerOfferedToADeadWorkerStays() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        _ = rigs[1].client()
+        let posts = rigs[1].takePosted()
+        for post in posts { try rigs[0].take(post) }
+        #expect(rigs[0].takePosted().count == 1)
+        #expect(rigs[0].record(of: server)?.state == .lending)
+        #expect(rigs[0].core.ledger.reclaim(worker: 1))
+        rigs[0].tell(.workerEnded(1))
+        #expect(rigs[0].record(of: server)?.state == .idle)
+        rigs[0].run(client, server, "select 1")
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+        rigs[0].expectEmptiness()
+    }
+
+    /// The receiver dies after it has taken the server: it is gone, and nobody counts it.
+    @Test func aServerTakenByADeadWorkerIsGone() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (_, server) = rigs[0].session()
+        _ = rigs[1].client()
+        #expect(try carry(rigs).count == 1)
+        #expect(rigs[0].core.ledger.reclaim(worker: 1))
+        rigs[0].tell(.workerEnded(1))
+        #expect(!rigs[0].isOpen(server))
+        #expect(rigs[0].core.ledger.serverCount(rigs[0].entry) == 0)
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+        rigs[0].expectEmptiness()
+    }
+
+    /// The sender dies with the server on its way: whoever gets it cannot take it.
+    @Test func aServerOfADeadSenderIsNotTaken() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        _ = rigs[0].session()
+        let other = rigs[1].client()
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        let posts = rigs[0].takePosted()
+        #expect(rigs[1].core.ledger.reclaim(worker: 0))
+        let connection = try #require(try rigs[1].take(posts[0]))
+        #expect(!rigs[1].isOpen(connection))
+        #expect(rigs[1].record(of: connection) == nil)
+        rigs[1].tell(.workerEnded(0))
+        #expect(rigs[1].connecting.count == 1)
+        _ = rigs[1].server()
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        #expect(rigs[1].core.ledger.faults().isEmpty)
+        rigs[1].expectEmptiness()
+    }
+
+    @Test func clientsWaitingElsewhereProfitFromADeath() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "begin", "T")
+        _ = rigs[1].client()
+        #expect(rigs[1].connecting.isEmpty)
+        #expect(rigs[1].core.ledger.reclaim(worker: 0))
+        rigs[1].tell(.workerEnded(0))
+        #expect(rigs[1].connecting.count == 1)
+    }
+
+    /// A server that was on its way when everything was to be replaced is not used any more.
+    @Test func anOrderOvertakesAServerOnItsWay() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        _ = rigs[0].session()
+        _ = rigs[1].client()
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        let posts = rigs[0].takePosted()
+        rigs[1].tell(.order(Order(epoch: 7, kind: .reconnect)))
+        let connection = try #require(try rigs[1].take(posts[0]))
+        #expect(!rigs[1].isOpen(connection))
+        #expect(rigs[1].connecting.count == 1)
+        rigs[0].tell(.order(Order(epoch: 7, kind: .reconnect)))
+        rigs[0].advance(milliseconds: 500)
+        #expect(rigs[0].core.servers.count == 0)
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
+    // MARK: Limits of databases and users
+
+    @Test func anIdleServerOfAnotherPoolElsewhereGivesWay() throws {
+        let rigs = workers(2, "max_db_connections = 1")
+        let (_, server) = rigs[0].session("alice")
+        let other = rigs[1].client("bob")
+        #expect(rigs[1].connecting.isEmpty)
+        try carry(rigs)
+        #expect(!rigs[0].isOpen(server))
+        #expect(rigs[1].connecting.count == 1)
+        _ = rigs[1].server()
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
+    @Test func whoWaitsForALimitIsToldWhenItIsFree() throws {
+        let rigs = workers(2, "max_user_connections = 1")
+        let (client, server) = rigs[0].session("alice")
+        rigs[0].run(client, server, "begin", "T")
+        _ = rigs[1].client("alice")
+        try carry(rigs)
+        #expect(rigs[1].connecting.isEmpty)
+        rigs[0].hangUp(client)
+        #expect(!rigs[0].isOpen(server))
+        try carry(rigs)
+        #expect(rigs[1].connecting.count == 1)
+    }
+
+    @Test func clientsAreCountedOverAllWorkers() throws {
+        let rigs = workers(2, "max_client_conn = 1")
+        let (client, _) = rigs[0].session()
+        #expect(rigs[1].error(rigs[1].client()).hasPrefix("53300"))
+        rigs[0].hangUp(client)
+        let other = rigs[1].client()
+        try carry(rigs)
+        #expect(rigs[1].isOpen(other))
+    }
+}
+
+extension Rig {
+    /// The entry of the only pool.
+    var entry: LedgerPool { core.poolOfEntry.first!.key }
+}
