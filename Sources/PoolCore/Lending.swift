@@ -62,17 +62,22 @@ extension PoolCore {
         actions.append(.tell(worker: worker, offset: start, count: output.count - start))
     }
 
-    /// A pool is full, and somebody waits: whoever has a free server of it is asked to lend.
-    mutating func askForIdle(_ pool: Handle<Pool>) {
-        guard !identity.isAlone else { return }
+    /// A limit is full, and somebody waits: whoever has a free server of the pool is asked to lend.
+    ///
+    /// - Returns: whether anybody has one.
+    mutating func askForIdle(_ pool: Handle<Pool>) -> Bool {
+        guard !identity.isAlone else { return false }
+        var isAsked = false
         var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
         if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
         for other in 0..<identity.count where other != identity.index && missing > 0 {
             let idle = ledger.idle(pools[pool].entry, in: other)
             guard idle > 0 else { continue }
             missing -= idle
+            isAsked = true
             tell(other, .wanted(pools[pool].entry))
         }
+        return isAsked
     }
 
     /// A server has been closed: whoever waits for one of the limits it counted in tries again.

@@ -64,7 +64,7 @@ extension PoolCore {
                 log(.log, from: start)
             }
         }
-        if obstacle == .pool { askForIdle(pool) }
+        if obstacle == .pool { _ = askForIdle(pool) }
         return obstacle == nil
     }
 
@@ -93,6 +93,7 @@ extension PoolCore {
             user: Int(pools[pool].settings.maxUserConnections))
         while let obstacle = ledger.open(pools[pool].entry, limits) {
             let (database, user) = (pools[pool].database, pools[pool].user)
+            if obstacle == .pool || askForIdle(pool) { return obstacle }
             switch obstacle {
             case .pool, .instance:
                 return obstacle

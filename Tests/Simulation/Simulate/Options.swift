@@ -53,7 +53,7 @@ struct Options {
     private static func stop() -> Never {
         print(
             "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
-                + "[--scope simple | extended | faults | harsh] "
+                + "[--scope simple | extended | faults | harsh | several] "
                 + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]")
         exit(2)
     }

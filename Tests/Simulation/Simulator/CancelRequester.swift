@@ -6,9 +6,16 @@ final class CancelRequester: FarEnd {
 
     init(_ world: World, _ key: [UInt8]) {
         self.world = world
-        socket = world.accept(self)
+        guard let accepted = world.accept(self) else {
+            isGone = true
+            return
+        }
+        socket = accepted
         world.write(socket, Frontend.cancel(key))
     }
+
+    /// Its worker has died.
+    func lose(_ worker: Worker) { if !isGone, socket.worker === worker { isGone = true } }
 
     var isStalled: Bool { false }
     func roomCame() {}

@@ -43,6 +43,8 @@ final class Client: FarEnd {
     private var cancelRequests = 0
     /// The client has been told a reason for which it is being sent away.
     private var isDismissed = false
+    /// Its worker has died.
+    private var isLost = false
     /// PostgreSQL itself has said that it ends the session; the pooler may add to that.
     private var isAnnounced = false
     private let cancels: Bool
@@ -83,13 +85,22 @@ final class Client: FarEnd {
 
     /// Connects and logs in.
     func start() {
+        guard let accepted = world.accept(self) else {
+            // The connection waits in the queue of a listener.
+            return world.schedule(after: 1_000_000) { self.start() }
+        }
         state = .login
-        socket = world.accept(self)
+        socket = accepted
         let wishes = startup.sorted { $0.key < $1.key }
         world.trace.note(world.now, "\(name) connects to d\(database) as u\(user), \(wishes)")
         var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]
         for name in startup.keys.sorted() { parameters.append((name, startup[name]!)) }
         world.write(socket, Frontend.startup(parameters))
+    }
+
+    /// Its worker has died.
+    func lose(_ worker: Worker) {
+        if state != .new, state != .gone, socket.worker === worker { isLost = true }
     }
 
     /// Leaves without a word.
@@ -103,7 +114,7 @@ final class Client: FarEnd {
     func ended(_ ending: Ending) {
         guard state != .gone else { return }
         world.trace.note(world.now, "\(name) is disconnected: \(ending)")
-        if state != .leaving, !isDismissed { unexplainedEnd(ending) }
+        if state != .leaving, !isDismissed, !isLost { unexplainedEnd(ending) }
         state = .gone
         world.end(socket, .closed)
     }

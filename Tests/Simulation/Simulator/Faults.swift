@@ -16,6 +16,10 @@ extension World {
         guard setup.hasFaults else { return }
         for _ in 0..<random.number(1...4) {
             let time = UInt64(random.below(3000)) * 1_000_000
+            if setup.workers > 1, random.chance(40) {
+                schedule(after: time) { self.kill(self.random.below(self.setup.workers)) }
+                continue
+            }
             switch random.below(5) {
             case 0...1: schedule(after: time) { self.breakBackend() }
             case 2: schedule(after: time) { self.restart() }

@@ -30,7 +30,15 @@ extension World {
     private func order(_ kind: OrderKind, _ database: [UInt8]?) {
         ordered += 1
         trace.note(now, "order: \(kind) \(database.map { String(decoding: $0, as: UTF8.self) } ?? "all")")
-        tell(.order(Order(epoch: ordered, kind: kind, database: database)))
+        let order = Order(epoch: ordered, kind: kind, database: database)
+        for worker in living { bring(.order(order), to: worker) }
+    }
+
+    /// Several workers hear of it one after the other.
+    private func bring(_ event: Event, to worker: Worker) {
+        guard setup.workers > 1 else { return worker.tell(event) }
+        worker.control.append(event)
+        schedule(after: latency()) { worker.tell(worker.control.removeFirst()) }
     }
 
     private func pause() {
@@ -52,10 +60,13 @@ extension World {
         var changed = setup
         changed.poolSize = random.number(1...3)
         if setup.maxPrepared > 0 { changed.maxPrepared = random.pick([1, 2, 20]) }
-        let (configuration, users) = changed.configuration()
+        configuration = changed.configuration().0
         ordered += 1
         trace.note(
             now, "reload: pool size \(changed.poolSize), max_prepared_statements \(changed.maxPrepared)")
-        tell(.configuration(configuration, userList: users, epoch: ordered))
+        let (configuration, epoch) = (configuration, ordered)
+        for worker in living {
+            bring(.configuration(configuration, userList: userList, epoch: epoch), to: worker)
+        }
     }
 }

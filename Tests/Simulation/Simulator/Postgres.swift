@@ -32,24 +32,24 @@ final class Postgres {
     init(_ world: World) { self.world = world }
 
     /// The worker wants a connection.
-    func connect(_ server: Handle<Server>) {
-        world.schedule(after: world.latency()) { self.accept(server) }
+    func connect(_ server: Handle<Server>, _ worker: Worker) {
+        world.schedule(after: world.latency()) { self.accept(server, worker) }
     }
 
-    private func accept(_ server: Handle<Server>) {
-        guard world.attempts.contains(server) else { return }
+    private func accept(_ server: Handle<Server>, _ worker: Worker) {
+        guard !worker.isDead, worker.attempts.contains(server) else { return }
         // Then nothing is heard of it until the core gives up.
         if refusing == .hangs { return }
-        world.attempts.remove(server)
+        worker.attempts.remove(server)
         if refusing == .nobodyListens {
-            return world.tell(.connectFailed(server, .connect("connection refused")))
+            return worker.tell(.connectFailed(server, .connect("connection refused")))
         }
         let backend = Backend(world, number: backends.count)
         backends.append(backend)
-        let socket = world.makeSocket(backend)
+        let socket = worker.makeSocket(backend)
         backend.socket = socket
         socket.peer = .server(server)
-        world.tell(
+        worker.tell(
             .connected(
                 server, socket.id, remote: "10.0.0.1", port: 5432, local: "10.0.0.9", localPort: 999))
     }

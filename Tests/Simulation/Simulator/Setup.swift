@@ -12,6 +12,8 @@ public enum Scope: String, Sendable {
     /// And clients do what no driver is known to do: they send COPY data before they are asked for it, and
     /// destroy their statements in the middle of a pipeline that uses them.
     case harsh
+    /// And there are several workers, some of which die.
+    case several
 }
 
 /// What a world is made of; everything follows from the seed.
@@ -25,6 +27,7 @@ struct Setup {
     /// How PostgreSQL misbehaves on purpose, to see whether the oracle notices.
     var sabotage: Sabotage?
     var mode = Mode.transaction
+    var workers = 1
     var databases = 1
     var users = 1
     var clients = 1
@@ -59,7 +62,7 @@ struct Setup {
     var lowWater = 4096
     var heldLimit = 4096
 
-    var hasFaults: Bool { scope == .faults || scope == .harsh }
+    var hasFaults: Bool { scope == .faults || scope == .harsh || scope == .several }
     var isSabotaged: Bool { sabotage != nil }
 
     /// The world of a seed.
@@ -85,6 +88,10 @@ struct Setup {
         heldLimit = random.pick([100, 4096])
         pipelines = random.chance(60)
         addLines(&random)
+        guard scope == .several else { return }
+        workers = random.pick([2, 2, 3])
+        clients += random.number(1...4)
+        poolSize = random.pick([1, 1, 2, 3])
     }
 
     private mutating func addLines(_ random: inout Random) {
@@ -153,7 +160,7 @@ struct Setup {
 
     /// The setup in a line.
     var words: String {
-        "seed \(seed): pool_mode \(mode), \(databases) databases, \(users) users, \(clients) clients of "
+        "seed \(seed): \(workers) workers, pool_mode \(mode), \(databases) databases, \(users) users, \(clients) clients of "
             + "\(bursts) bursts, pool size \(poolSize), max_prepared_statements \(maxPrepared), "
             + "\(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
             + (lines.isEmpty ? "" : ", " + lines.joined(separator: ", "))

@@ -39,7 +39,7 @@ public enum Simulation {
         setup.reportsAtOnce = false
         let world = World(setup, trace: Trace(limit: 0))
         world.live()
-        world.events = EventQueue()
+        world.end()
         return world.record
     }
 
@@ -63,7 +63,7 @@ public enum Simulation {
         outcome.requests = world.statistics.requests
         outcome.lost = world.statistics.lost
         outcome.cancelled = world.statistics.cancelled
-        world.events = EventQueue()
+        world.end()
         return outcome
     }
 }
@@ -86,13 +86,15 @@ extension World {
         }
         // Longer than any timeout that is left at its default.
         _ = run(nanoseconds: setup.hasFaults ? 20_000_000_000 : 5_000_000_000) { false }
-        if acknowledged.count != Int(ordered) {
-            fail("of \(ordered) orders are acknowledged: \(acknowledged.sorted())")
+        for worker in living where worker.incarnation == 1 && worker.acknowledged.count != Int(ordered) {
+            fail("of \(ordered) orders are acknowledged: \(worker.acknowledged.sorted())")
         }
         if let requester = requesters.first(where: { !$0.isGone }) {
             fail("a cancel request is not done: \(requester)")
         }
-        if isShuttingDown, !isDrained { fail("the worker has nothing left to do, and does not say so") }
+        if isShuttingDown, living.contains(where: { !$0.isDrained }) {
+            fail("a worker has nothing left to do, and does not say so")
+        }
         checkRest()
     }
 
@@ -106,20 +108,14 @@ extension World {
             }
         }
         #if DEBUG || INVARIANTS
-            if core.clients.count != 0 { fail("\(core.clients.count) clients have left and are kept") }
-            for slot in 0..<core.servers.slotLimit {
-                guard let server = core.servers.handle(at: slot) else { continue }
-                if core.servers[server].state != .idle {
-                    fail("a server is \(core.servers[server].state), and nobody is there")
-                }
-            }
+            for worker in living { checkEmptiness(of: worker) }
         #endif
         #if DEBUG || INVARIANTS
             for backend in postgres.backends where setup.isVirtual && !backend.isGone {
-                guard case .server(let server)? = backend.socket.peer, core.servers.contains(server) else {
-                    continue
-                }
-                let believed = Int(core.servers[server].statements.count)
+                let worker = backend.socket.worker
+                guard case .server(let server)? = backend.socket.peer, worker.core.servers.contains(server)
+                else { continue }
+                let believed = Int(worker.core.servers[server].statements.count)
                 if believed != backend.statementCount {
                     fail("server \(backend.number) has \(backend.statementCount) statements, not \(believed)")
                 }
@@ -128,9 +124,28 @@ extension World {
         for backend in postgres.backends { backend.vanish(.closed) }
         _ = run(nanoseconds: 3_000_000_000) { false }
         #if DEBUG || INVARIANTS
-            if core.servers.count != 0 { fail("\(core.servers.count) servers are gone and are kept") }
-            if core.replies.count != 0 { fail("\(core.replies.count) chunks of replies are left") }
-            if core.statements.counts != (0, 0, 0) { fail("statements are left: \(core.statements.counts)") }
+            for worker in living {
+                let servers = worker.core.servers.count
+                if servers != 0 { fail("\(servers) servers are gone and are kept") }
+                let chunks = worker.core.replies.count
+                if chunks != 0 { fail("\(chunks) chunks of replies are left") }
+                let counts = worker.core.statements.counts
+                if counts != (0, 0, 0) { fail("statements are left: \(counts)") }
+            }
         #endif
     }
+
+    #if DEBUG || INVARIANTS
+        private func checkEmptiness(of worker: Worker) {
+            if worker.core.clients.count != 0 {
+                fail("\(worker.core.clients.count) clients have left and are kept")
+            }
+            for slot in 0..<worker.core.servers.slotLimit {
+                guard let server = worker.core.servers.handle(at: slot) else { continue }
+                if worker.core.servers[server].state != .idle {
+                    fail("a server is \(worker.core.servers[server].state), and nobody is there")
+                }
+            }
+        }
+    #endif
 }

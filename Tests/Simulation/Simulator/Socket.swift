@@ -63,6 +63,11 @@ final class Socket {
     /// Whose bytes these are; nil until the core has said so.
     var peer: Peer?
     unowned let far: any FarEnd
+    /// Whose it is.
+    var worker: Worker
+    /// It is to be handed to another worker; the message with it is on its way.
+    var isDetaching = false
+    var isPassed = false
 
     // From the far end.
     var incoming = ByteQueue()
@@ -89,8 +94,9 @@ final class Socket {
     var outgoingEnd: Ending?
     var isDeparting = false
 
-    init(_ id: ConnectionID, _ far: any FarEnd) {
+    init(_ id: ConnectionID, _ far: any FarEnd, _ worker: Worker) {
         self.id = id
+        self.worker = worker
         self.far = far
     }
 }

@@ -8,13 +8,17 @@ import SharedState
     import PoolCore
 #endif
 
-/// A core with everything around it made from a seed: clients, PostgreSQL, network and clock.
+/// Workers with everything around them made from a seed: clients, PostgreSQL, network and clock.
 final class World {
     let setup: Setup
     var random: Random
-    var core: PoolCore
     var now: UInt64 = 1_000_000_000
     var events = EventQueue()
+    /// By worker index; nil while there is no process.
+    var workers: [Worker?] = []
+    /// What workers have sent each other and nobody has read, by receiver.
+    var inboxes: [[(bytes: [UInt8], socket: Socket?)]] = []
+    /// All connections by the slot of their handles; one that was lent has several.
     var sockets: [Socket] = []
     var postgres: Postgres!
     var clients: [Client] = []
@@ -28,48 +32,37 @@ final class World {
     /// told so.
     var brokenServers = 0
     var toldOfBrokenServers = 0
-    /// Numbers of orders given and acknowledged.
+    /// The number of the last order.
     var ordered: UInt64 = 0
-    var acknowledged: Set<UInt64> = []
     var requesters: [CancelRequester] = []
-    /// The worker has been told to end, and has nothing left to do.
+    /// The workers have been told to end.
     var isShuttingDown = false
-    var isDrained = false
     /// The messages of the client and the answers to them, in hexadecimal.
     var record: [String] = []
-    /// What the core is told when it is done with the rest.
-    var afterwards: [Event] = []
-
+    /// The configuration in force.
+    var configuration: Configuration
+    let userList: [UInt8]
+    let segment: Segment
     private let memory: UnsafeMutableRawPointer
-
-    // The worker's.
-    var dirty: [Socket] = []
-    var resumed: [Socket] = []
-    var input: [UInt8] = []
-    var inputSocket: Socket?
-    var attempts: Set<Handle<Server>> = []
 
     init(_ setup: Setup, trace: Trace) {
         self.setup = setup
         self.trace = trace
         random = Random(seed: setup.seed &* 0x9E37_79B9 &+ 17)
-        let layout = SegmentLayout(workers: 1, poolCapacity: 64, ringBytes: 4096)
+        let layout = SegmentLayout(workers: setup.workers, poolCapacity: 64, ringBytes: 4096)
         memory = .allocate(byteCount: layout.byteCount, alignment: 4096)
         memory.initializeMemory(as: UInt8.self, repeating: 0, count: layout.byteCount)
-        let segment = Segment.initialize(
+        segment = Segment.initialize(
             memory: memory, byteCount: layout.byteCount, layout: layout, generation: 1,
             startRealtimeMicroseconds: 0,
             secrets: SegmentSecrets(
                 instance: Hash128(low: 1, high: 2), mockAuthentication: Array(repeating: 7, count: 32)))
-        let (configuration, users) = setup.configuration()
-        core = PoolCore(
-            configuration: configuration, userList: users, identity: WorkerIdentity(index: 0, count: 1),
-            capacities: Capacities(
-                clients: 1024, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
-            segment: segment, seed: setup.seed)
-        core.now = now
-        refillEntropy()
-        execute([], from: nil)
+        (configuration, userList) = setup.configuration()
+        inboxes = Array(repeating: [], count: setup.workers)
+        for index in 0..<setup.workers {
+            segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
+            workers.append(Worker(self, index: index, incarnation: 1))
+        }
         postgres = Postgres(self)
     }
 
@@ -82,12 +75,31 @@ final class World {
         trace.note(now, text)
     }
 
-    func refillEntropy() {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(24 * 1024)
-        for _ in 0..<(3 * 1024) { withUnsafeBytes(of: random.next()) { bytes.append(contentsOf: $0) } }
-        core.entropy.add(bytes.rawSpan)
+    /// Forgets everything, as what is in it refers to it.
+    func end() {
+        events = EventQueue()
+        workers = []
+        sockets = []
+        inboxes = []
     }
+
+    // MARK: Workers
+
+    /// The workers that live.
+    var living: [Worker] { workers.compactMap { $0 } }
+
+    func others(than worker: Worker) -> [Worker] { living.filter { $0 !== worker } }
+
+    /// A client connects; `nil` when nobody is there to accept it.
+    func accept(_ far: any FarEnd) -> Socket? {
+        let living = living
+        guard !living.isEmpty else { return nil }
+        return (living.count == 1 ? living[0] : random.pick(living)).accept(far)
+    }
+
+    func write(_ socket: Socket, _ bytes: [UInt8]) { socket.worker.write(socket, bytes) }
+    func end(_ socket: Socket, _ ending: Ending) { socket.worker.end(socket, ending) }
+    func depart(_ socket: Socket) { socket.worker.depart(socket) }
 
     /// SQLSTATEs that a client may be sent away with.
     var reasons: Set<String> { excuses.union(setup.excuses) }
@@ -107,19 +119,25 @@ final class World {
         }
     }
 
-    /// One turn of the worker: all that is due at the next point in time.
+    /// When something is due next.
+    private var nextTime: UInt64 { living.reduce(events.nextTime) { min($0, $1.core.nextUpkeep) } }
+
+    /// One turn of the workers: all that is due at the next point in time.
     func turn() {
-        let time = min(events.nextTime, core.nextUpkeep)
-        now = max(now, time)
-        core.now = now
-        core.wallClock = now / 1000
-        while events.nextTime <= now, failure == nil { events.removeFirst()() }
-        deliverResumed()
-        if now >= core.nextUpkeep, failure == nil {
-            tell(.upkeep)
-            deliverResumed()
+        now = max(now, nextTime)
+        for worker in living {
+            worker.core.now = now
+            worker.core.wallClock = now / 1000
         }
-        startSends()
+        while events.nextTime <= now, failure == nil { events.removeFirst()() }
+        for worker in living {
+            worker.deliverResumed()
+            if now >= worker.core.nextUpkeep, failure == nil {
+                worker.tell(.upkeep)
+                worker.deliverResumed()
+            }
+            worker.startSends()
+        }
     }
 
     /// Lets time pass until something holds, or for as long as given; false when it did not come to hold.
@@ -127,29 +145,12 @@ final class World {
         let end = now + nanoseconds
         var turns = 0
         while failure == nil, !isDone() {
-            if min(events.nextTime, core.nextUpkeep) > end { return false }
+            if nextTime > end { return false }
             turn()
             turns += 1
             if turns > 300_000 { fail("the world never comes to rest") }
         }
         return failure == nil
-    }
-
-    /// Tells the core of an event and carries out what it wants.
-    func tell(_ event: Event) {
-        if core.entropy.needsRefill { refillEntropy() }
-        core.handle(event)
-        execute([], from: nil)
-    }
-
-    func checkInvariants() {
-        statistics.events += 1
-        #if DEBUG || INVARIANTS
-            for fault in core.checkInvariants() { fail("invariant: \(fault)") }
-        #endif
-        if core.firewallHits > 0, !setup.isSabotaged {
-            fail("the core takes a reply of PostgreSQL's for one that must not come")
-        }
     }
 }
 

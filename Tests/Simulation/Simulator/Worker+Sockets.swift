@@ -8,13 +8,13 @@ import Base
 
 /// What a worker does between the core and its sockets. It follows `Sources/Worker`, with smaller numbers so
 /// that little traffic reaches the limits.
-extension World {
+extension Worker {
     // MARK: Sockets
 
     /// A new connection between the worker and somebody.
     func makeSocket(_ far: any FarEnd) -> Socket {
-        let socket = Socket(ConnectionID(slot: UInt32(sockets.count), generation: 1), far)
-        sockets.append(socket)
+        let socket = Socket(ConnectionID(slot: UInt32(world.sockets.count), generation: 1), far, self)
+        world.sockets.append(socket)
         return socket
     }
 
@@ -29,11 +29,11 @@ extension World {
     }
 
     private func socket(_ id: ConnectionID) -> Socket? {
-        guard id.slot < sockets.count else {
+        guard id.slot < world.sockets.count else {
             fail("the core names a connection that never was")
             return nil
         }
-        return sockets[Int(id.slot)]
+        return world.sockets[Int(id.slot)]
     }
 
     // MARK: Receiving
@@ -64,21 +64,25 @@ extension World {
         guard !socket.incoming.isEmpty || socket.incomingEnd != nil else { return }
         guard isWanted(socket) else { return }
         socket.isArriving = true
-        schedule(after: latency()) { self.arrive(socket) }
+        world.schedule(after: latency()) { self.arrive(socket) }
     }
 
     private func isWanted(_ socket: Socket) -> Bool {
-        !socket.isPaused && (!socket.isHeld || socket.held.count < setup.heldLimit)
+        !socket.isDetaching && !socket.isPaused && (!socket.isHeld || socket.held.count < setup.heldLimit)
     }
 
     private func arrive(_ socket: Socket) {
         socket.isArriving = false
+        guard !isDead else { return }
+        // A receive that is being cancelled may still bring something.
+        if socket.isDetaching, socket.incoming.isEmpty || random.chance(50) { return finishDetaching(socket) }
         if socket.state == .flushing {
             socket.incoming.removeAll()
             if socket.incomingEnd != nil { beginClose(socket) }
             return
         }
-        guard socket.state == .open, isWanted(socket) else { return }
+        guard socket.state == .open, isWanted(socket) || socket.isDetaching else { return }
+        defer { finishDetaching(socket) }
         if socket.incoming.isEmpty || socket.incomingEnd == .reset && random.chance(30) {
             guard let ending = socket.incomingEnd, let peer = socket.peer else { return }
             return tell(.closed(peer, ending == .reset ? "connection reset by peer" : "end of file"))
@@ -171,7 +175,7 @@ extension World {
         case .resume(let id):
             if let socket = socket(id) { resume(socket) }
         case .close(let id, let style):
-            if let socket = socket(id) { close(socket, isFlushed: style == .flushed) }
+            if let socket = socket(id) { close(socket, style) }
         case .serve(let id, let client):
             guard let socket = socket(id) else { return }
             socket.peer = .client(client)
@@ -180,23 +184,69 @@ extension World {
             guard core.isWanted(server) else { return }
             _ = core.endpoint(of: server)
             attempts.insert(server)
-            postgres.connect(server)
+            postgres.connect(server, self)
         case .abandonConnect(let server):
             attempts.remove(server)
         case .log(_, let offset, let count):
             trace.note(now, "log: ", output(offset, count))
         case .openConsole:
             fail("nobody asked for the console")
-        case .broadcastCancel(let client, _, _):
-            afterwards.append(.cancelBroadcast(client, workers: 0))
+        case .broadcastCancel(let client, let offset, let count):
+            let key = output(offset, count)
+            let others = world.others(than: self)
+            for other in others {
+                let ticket = CancelTicket(worker: index, number: client.raw)
+                tell(other.index, .cancelRequested(key: key, ticket))
+            }
+            afterwards.append(.cancelBroadcast(client, workers: others.count))
         case .acknowledge(let epoch):
             acknowledged.insert(epoch)
         case .drained:
             isDrained = true
-        case .answerCancel, .announceDrop:
-            break
-        case .detach, .attach, .adopt, .pass, .tell:
-            fail("there is no other worker")
+        case .answerCancel(let ticket, let isFound):
+            tell(ticket.worker, .cancelAnswered(Handle(raw: ticket.number), isFound: isFound))
+        case .announceDrop(let offset, let count):
+            let name = output(offset, count)
+            for other in world.others(than: self) { tell(other.index, .databaseDropped(name)) }
+        case .detach(let id):
+            guard let socket = socket(id), socket.state == .open else { return }
+            socket.isDetaching = true
+            finishDetaching(socket)
+        case .attach(let id):
+            guard let socket = socket(id) else { return }
+            socket.isDetaching = false
+            socket.isPassed = false
+            arm(socket)
+        case .adopt(let id, let server):
+            guard let socket = socket(id) else { return }
+            socket.peer = .server(server)
+            socket.worker = self
+            socket.isDetaching = false
+            socket.isPassed = false
+            arm(socket)
+        case .pass(let server, let worker, let offset, let count):
+            guard let socket = socket(core.connection(of: server)), !random.chance(5) else {
+                return afterwards.append(.passFailed(server))
+            }
+            socket.isPassed = true
+            world.post(to: worker, output(offset, count), socket)
+        case .tell(let worker, let offset, let count):
+            world.post(to: worker, output(offset, count), nil)
+        }
+    }
+
+    private func finishDetaching(_ socket: Socket) {
+        guard socket.isDetaching, !socket.isPassed, !socket.isArriving, !socket.isSending,
+            socket.queued.isEmpty, socket.held.isEmpty, socket.state == .open,
+            case .server(let server)? = socket.peer
+        else { return }
+        later(.detached(server))
+    }
+
+    /// Has another worker learn something after a while.
+    private func tell(_ index: Int, _ event: Event) {
+        world.schedule(after: latency()) { [world] in
+            if let worker = world.workers[index] { worker.tell(event) }
         }
     }
 
@@ -267,11 +317,12 @@ extension World {
             return
         }
         socket.isSending = true
-        schedule(after: latency()) { self.sent(socket) }
+        world.schedule(after: latency()) { self.sent(socket) }
     }
 
     private func sent(_ socket: Socket) {
         guard socket.state != .closed else { return }
+        defer { finishDetaching(socket) }
         if socket.outgoingEnd == .reset {
             socket.isSending = false
             socket.queued.removeAll()
@@ -307,7 +358,7 @@ extension World {
         guard !socket.isDeparting, !socket.far.isStalled else { return }
         guard !socket.outgoing.isEmpty || socket.outgoingEnd != nil else { return }
         socket.isDeparting = true
-        schedule(after: latency()) { self.deliver(socket) }
+        world.schedule(after: latency()) { self.deliver(socket) }
     }
 
     private func deliver(_ socket: Socket) {
@@ -322,12 +373,12 @@ extension World {
         socket.far.received(socket.outgoing.take(count))
         if socket.waitsForRoom {
             socket.waitsForRoom = false
-            schedule(after: latency()) { self.sent(socket) }
+            world.schedule(after: latency()) { self.sent(socket) }
         }
         depart(socket)
     }
 
-    private func leave(_ socket: Socket, _ ending: Ending) {
+    func leave(_ socket: Socket, _ ending: Ending) {
         guard socket.outgoingEnd == nil else { return }
         socket.outgoingEnd = ending
         depart(socket)
@@ -335,19 +386,21 @@ extension World {
 
     // MARK: Ends
 
-    private func close(_ socket: Socket, isFlushed: Bool) {
+    private func close(_ socket: Socket, _ style: CloseStyle) {
         guard socket.state == .open else { return }
-        if !isFlushed { return beginClose(socket) }
+        if style == .elsewhere { return world.letGo(socket) }
+        if socket.worker !== self { return fail("a worker closes the connection of another") }
+        if style == .now { return beginClose(socket) }
         socket.state = .flushing
         socket.isPaused = false
         socket.isHeld = false
         socket.held = []
-        schedule(after: 2_000_000_000) { self.beginClose(socket) }
+        world.schedule(after: 2_000_000_000) { self.beginClose(socket) }
         arm(socket)
         if !socket.isSending { markDirty(socket) }
     }
 
-    private func beginClose(_ socket: Socket) {
+    func beginClose(_ socket: Socket) {
         guard socket.state != .closed else { return }
         socket.state = .closed
         socket.held = []

@@ -1,0 +1,107 @@
+import Base
+import Config
+import SharedState
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// A simulated worker process: a core, and what is around it in `Sources/Worker`.
+final class Worker {
+    let world: World
+    let index: Int
+    let incarnation: UInt64
+    var core: PoolCore
+    /// The process has been killed; what is still scheduled for it means nothing.
+    var isDead = false
+    /// Numbers of orders it has acknowledged.
+    var acknowledged: Set<UInt64> = []
+    /// It was told to end, and has nothing left to do.
+    var isDrained = false
+    /// What the supervisor has sent and it has not read.
+    var control: [Event] = []
+    /// What the core is told when it is done with the rest.
+    var afterwards: [Event] = []
+    var dirty: [Socket] = []
+    var resumed: [Socket] = []
+    var attempts: Set<Handle<Server>> = []
+
+    init(_ world: World, index: Int, incarnation: UInt64) {
+        self.world = world
+        self.index = index
+        self.incarnation = incarnation
+        core = PoolCore(
+            configuration: world.configuration, userList: world.userList,
+            identity: WorkerIdentity(
+                index: index, count: world.setup.workers, incarnation: incarnation, epoch: world.ordered),
+            capacities: Capacities(
+                clients: 1024, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
+            segment: world.segment, seed: world.setup.seed)
+        core.now = world.now
+        refillEntropy()
+        execute([], from: nil)
+    }
+
+    // What it shares with its world.
+    var random: Random {
+        get { world.random }
+        _modify { yield &world.random }
+    }
+    var setup: Setup { world.setup }
+    var now: UInt64 { world.now }
+    var failure: String? { world.failure }
+    var trace: Trace { world.trace }
+    var postgres: Postgres { world.postgres }
+    func latency() -> UInt64 { world.latency() }
+    func fail(_ text: String) { world.fail(text) }
+
+    func refillEntropy() {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(24 * 1024)
+        for _ in 0..<(3 * 1024) { withUnsafeBytes(of: random.next()) { bytes.append(contentsOf: $0) } }
+        core.entropy.add(bytes.rawSpan)
+    }
+
+    /// Tells the core of an event and carries out what it wants.
+    func tell(_ event: Event) {
+        guard !isDead else { return }
+        core.now = now
+        core.wallClock = now / 1000
+        if core.entropy.needsRefill { refillEntropy() }
+        core.handle(event)
+        execute([], from: nil)
+    }
+
+    /// Tells the core of an event in the next turn.
+    func later(_ event: Event) { world.schedule(after: 0) { self.tell(event) } }
+
+    /// A message of another worker has come.
+    func take(_ bytes: [UInt8], _ socket: Socket?) {
+        guard let (meant, message) = try? InboxMessage.decode(bytes.rawSpan) else {
+            return fail("a worker sends what cannot be read")
+        }
+        guard case .lend(let server) = message else { return tell(.told(message)) }
+        guard meant == incarnation, let socket else {
+            core.refuse(server)
+            if let socket { world.letGo(socket) }
+            return
+        }
+        // Another descriptor of the same connection.
+        let id = ConnectionID(slot: UInt32(world.sockets.count), generation: 1)
+        world.sockets.append(socket)
+        tell(.lent(server, id))
+    }
+
+    func checkInvariants() {
+        world.statistics.events += 1
+        #if DEBUG || INVARIANTS
+            for fault in core.checkInvariants() { fail("invariant of worker \(index): \(fault)") }
+            for fault in core.ledger.faults() { fail("ledger: \(fault)") }
+        #endif
+        if core.firewallHits > 0, !setup.isSabotaged {
+            fail("the core takes a reply of PostgreSQL's for one that must not come")
+        }
+    }
+}

@@ -1,0 +1,67 @@
+import Base
+import SharedState
+
+#if DEBUG || INVARIANTS
+    @testable import PoolCore
+#else
+    import PoolCore
+#endif
+
+/// What passes between workers, and what becomes of it when one of them dies.
+extension World {
+    /// Puts a message into a worker's inbox.
+    func post(to index: Int, _ bytes: [UInt8], _ socket: Socket?) {
+        inboxes[index].append((bytes, socket))
+        schedule(after: latency()) { self.readInbox(index) }
+    }
+
+    /// A worker reads everything that others have sent it.
+    private func readInbox(_ index: Int) {
+        guard let worker = workers[index] else { return }
+        while !inboxes[index].isEmpty, failure == nil, !worker.isDead {
+            let message = inboxes[index].removeFirst()
+            worker.take(message.bytes, message.socket)
+        }
+    }
+
+    /// One process closes its descriptor of a connection; the connection ends with the last one.
+    func letGo(_ socket: Socket) {
+        guard socket.worker.isDead, socket.state == .open else { return }
+        socket.worker.beginClose(socket)
+    }
+
+    /// A worker is killed. The supervisor notices, gives back what it owned, and starts another.
+    func kill(_ index: Int) {
+        guard let worker = workers[index] else { return }
+        trace.note(now, "worker \(index) is killed")
+        worker.isDead = true
+        workers[index] = nil
+        for client in clients { client.lose(worker) }
+        for requester in requesters { requester.lose(worker) }
+        for socket in sockets where socket.worker === worker && socket.state != .closed {
+            // What is on its way to another worker lives until that has read it.
+            if socket.isPassed { continue }
+            worker.beginClose(socket)
+        }
+        schedule(after: latency()) { self.bury(index, worker.incarnation) }
+    }
+
+    private func bury(_ index: Int, _ incarnation: UInt64) {
+        for message in inboxes[index] {
+            if let socket = message.socket { letGo(socket) }
+        }
+        inboxes[index] = []
+        guard segment.ledger(of: index).reclaim(worker: index) else { return fail("the ledger is locked") }
+        for other in living {
+            schedule(after: latency()) { other.tell(.workerEnded(index)) }
+        }
+        schedule(after: latency()) {
+            self.segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
+            let worker = Worker(self, index: index, incarnation: incarnation + 1)
+            self.workers[index] = worker
+            self.trace.note(self.now, "worker \(index) is there again")
+            if self.isShuttingDown { worker.isDrained = true }
+            self.schedule(after: self.latency()) { self.readInbox(index) }
+        }
+    }
+}
