@@ -64,6 +64,7 @@ extension PoolCore {
         _ processID: Int32, _ secret: RawSpan, for requester: Handle<Client>, _ ticket: CancelTicket?
     ) -> Bool {
         guard let client = owner(processID, secret) else { return false }
+        if clients[client].state == .waiting, clients[client].replication == .none { cancelWaiting(client) }
         if clients[client].state == .linked {
             let target = clients[client].server
             let pool = servers[target].pool
@@ -77,6 +78,37 @@ extension PoolCore {
         if !requester.isNone { closeClient(requester, .now, reason: "") }
         if let ticket { actions.append(.answerCancel(ticket, isFound: true)) }
         return true
+    }
+
+    /// A client's request is cancelled before it has a server: it is answered as PostgreSQL would answer it,
+    /// and what belongs to it is thrown away.
+    private mutating func cancelWaiting(_ client: Handle<Client>) {
+        moveClient(client, to: .idle)
+        clients[client].isCancelled = true
+        clients[client].queryStart = 0
+        clients[client].transactionStart = 0
+        let start = output.count
+        output.appendErrorResponse(.error, .queryCanceled, "canceling statement due to user request")
+        send(clients[client].connection, from: start)
+        resume(client)
+    }
+
+    /// A message of a request that was cancelled while it waited: the one that ends it is answered.
+    @inline(never)
+    mutating func cancelledMessage(_ client: Handle<Client>, _ type: UInt8) -> Verdict {
+        switch type {
+        case FrontendMessage.terminate:
+            closeAtRequest(client)
+            return .closed
+        case FrontendMessage.query, FrontendMessage.functionCall, FrontendMessage.sync:
+            clients[client].isCancelled = false
+            let start = output.count
+            output.appendReadyForQuery(.idle)
+            send(clients[client].connection, from: start)
+        default:
+            break
+        }
+        return .discard
     }
 
     /// The client that was given this key. O(clients).

@@ -65,6 +65,8 @@ public struct Client: Linked {
     var awaitsReplies = false
     /// Its input is held until the prelude in front of it has succeeded.
     var awaitsPrelude = false
+    /// Its request was cancelled while it waited: the rest of that is thrown away.
+    var isCancelled = false
     /// Its input is held by us, and `resume` is owed.
     var isHeld = false
     /// A console administrator or the owner of the process: exempt from client limits.

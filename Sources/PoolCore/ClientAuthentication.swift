@@ -224,6 +224,7 @@ extension PoolCore {
         if let failure = knownFailure(pool) { return fail(client, failure) }
         clients[client].waitStart = now
         moveClient(client, to: .waitingForWelcome)
+        if pools[pool].welcomeWaiters.count == 1 { askForWelcome(pool) }
         openServers(pool)
     }
 

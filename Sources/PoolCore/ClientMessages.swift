@@ -187,6 +187,7 @@ extension PoolCore {
     private mutating func idleMessage(
         _ client: Handle<Client>, _ type: UInt8, _ bytes: RawSpan, _ offset: Int, _ total: Int
     ) -> Verdict {
+        if clients[client].isCancelled { return cancelledMessage(client, type) }
         switch type {
         case FrontendMessage.terminate:
             closeAtRequest(client)

@@ -305,8 +305,7 @@ extension PoolCore {
                 restoreName(reply, client)
             } else if reply.statement != 0 {
                 let group = servers[server].syncGroup
-                _ = statements.add(
-                    reply.statement, to: server, group: group, isConfirmed: true, &servers[server])
+                statements.reopen(reply.statement, on: server, group: group, &servers[server])
             }
         case .query, .bind, .describe, .execute, .sync, .functionCall, .copyEnd:
             break

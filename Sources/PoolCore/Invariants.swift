@@ -1,4 +1,5 @@
 import Base
+import SharedState
 
 /// What must be true between events. For tests: O(everything), and allocates.
 extension PoolCore {
@@ -187,6 +188,9 @@ extension PoolCore {
             if pool.waitingReplication != replication || pool.replicationWaiters != unserved {
                 faults.append("pool \(slot) counts \(pool.replicationWaiters) replication clients")
             }
+            if !pool.isReplaced, ledger.ownServerCount(pool.entry) != countedServers(pool.entry) {
+                faults.append("the ledger has \(ledger.ownServerCount(pool.entry)) servers of pool \(slot)")
+            }
             let listed = [
                 Int(pool.waiters.count), Int(pool.welcomeWaiters.count), Int(pool.idle.count),
             ]
@@ -197,6 +201,31 @@ extension PoolCore {
             ]
             if listed != counted { faults.append("the lists of pool \(slot) hold \(listed), not \(counted)") }
         }
+    }
+
+    private func countedServers(_ entry: LedgerPool) -> Int {
+        var count = 0
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot), servers[server].isCounted else { continue }
+            if pools[servers[server].pool].entry == entry { count += 1 }
+        }
+        return count
+    }
+
+    /// Somebody waits here for a server, and none is on its way to him.
+    func waitsInVain(_ pool: Handle<Pool>) -> Bool {
+        let waiting = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
+        return !isPaused(pool) && waiting > pools[pool].loginCount + pools[pool].count(Server.State.tested)
+    }
+
+    /// A server is free here that could be lent.
+    func hasToSpare(_ pool: Handle<Pool>) -> Bool {
+        !isPaused(pool) && !pools[pool].idle.isEmpty && !pools[pool].isReplaced
+    }
+
+    /// A message that was to carry a server of the pool has found no room.
+    func restsFromLending(_ entry: LedgerPool) -> Bool {
+        poolOfEntry[entry].map { now <= pools[$0].lendsFrom } ?? false
     }
 
     private func checkReferences(_ faults: inout [String], _ holders: Holders) {

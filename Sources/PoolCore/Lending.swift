@@ -75,7 +75,7 @@ extension PoolCore {
             guard idle > 0 else { continue }
             missing -= idle
             isAsked = true
-            tell(other, .wanted(pools[pool].entry))
+            tell(other, .wanted(pools[pool].entry, by: UInt16(identity.index)))
         }
         return isAsked
     }
@@ -95,18 +95,73 @@ extension PoolCore {
     /// What another worker says.
     mutating func told(_ message: InboxMessage) {
         switch message {
-        case .wanted(let entry):
-            guard let pool = poolOfEntry[entry] else { return }
-            serveWaiters(pool)
+        case .wanted(let entry, let other):
+            if let pool = poolOfEntry[entry], !pools[pool].idle.isEmpty {
+                serveWaiters(pool)
+            } else if Int(other) < identity.count {
+                // Meanwhile somebody here has it. There may be others to ask.
+                tell(Int(other), .freed)
+            }
         case .evict(let entry):
             guard let pool = poolOfEntry[entry] else { return }
             let oldest = hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
             if !oldest.isNone { closeServer(oldest, reason: "evicted") }
         case .freed:
             openWhereSomebodyWaits()
+        case .welcomeWanted(let entry, let other):
+            guard let pool = poolOfEntry[entry], pools[pool].welcomeMessages != 0 else { return }
+            if Int(other) < identity.count { tell(Int(other), .welcome(description(of: pool))) }
+        case .welcome(let description):
+            learnWelcome(description)
         case .cancel, .cancelAnswer, .drop, .lend:
             break
         }
+    }
+
+    /// The first client of a pool here logs in: another worker may know what to welcome it with.
+    mutating func askForWelcome(_ pool: Handle<Pool>) {
+        guard !identity.isAlone else { return }
+        for other in 0..<identity.count where other != identity.index {
+            guard ledger.holds(pools[pool].entry, in: other) else { continue }
+            tell(other, .welcomeWanted(pools[pool].entry, by: UInt16(identity.index)))
+        }
+    }
+
+    /// What clients are welcomed with has been learnt: those who wait for it elsewhere need not wait for a
+    /// server.
+    mutating func tellWelcome(_ pool: Handle<Pool>) {
+        guard !identity.isAlone else { return }
+        var mask = ledger.othersWaiting(pools[pool].entry)
+        while mask != 0 {
+            let other = mask.trailingZeroBitCount
+            mask &= mask &- 1
+            if other < identity.count { tell(other, .welcome(description(of: pool))) }
+        }
+    }
+
+    private func description(of pool: Handle<Pool>) -> PoolDescription {
+        var description = PoolDescription(
+            epoch: lastEpoch, database: databases[Int(pools[pool].database)].name,
+            user: users[Int(pools[pool].user)].name)
+        description.welcomeParameters = list(pools[pool].welcomeParameters)
+        description.welcomeMessages = [UInt8](copying: bytes[pools[pool].welcomeMessages])
+        return description
+    }
+
+    /// Takes over what another worker knows of a pool, unless an order has made it old.
+    private mutating func learnWelcome(_ description: PoolDescription) {
+        guard let database = databaseIndex[description.database], let user = userIndex[description.user],
+            let pool = poolIndex[poolKey(database, user)], description.epoch >= lastEpoch
+        else { return }
+        learnWelcome(description, pool)
+        welcomeWaiters(pool)
+    }
+
+    private mutating func learnWelcome(_ description: PoolDescription, _ pool: Handle<Pool>) {
+        guard pools[pool].welcomeMessages == 0, !description.welcomeMessages.isEmpty else { return }
+        pools[pool].welcomeMessages = bytes.intern(description.welcomeMessages)
+        parameters.release(pools[pool].welcomeParameters, &bytes)
+        pools[pool].welcomeParameters = set(description.welcomeParameters)
     }
 
     private mutating func openWhereSomebodyWaits() {
@@ -176,7 +231,10 @@ extension PoolCore {
         if servers[server].needsClose || lifecycle.waitsForServers || isPaused(pool) {
             return closeServer(server, reason: "database configuration changed or paused")
         }
-        guard let ticket = ledger.offer(pools[pool].entry) else { return keep(server) }
+        guard servers[server].bodyRemaining == 0, let ticket = ledger.offer(pools[pool].entry) else {
+            restFromLending(pool)
+            return keep(server)
+        }
         servers[server].ticket = ticket
         transfers.append(server)
         let start = output.count
@@ -193,9 +251,13 @@ extension PoolCore {
     /// The message with a server found no room.
     mutating func passFailed(_ server: Handle<Server>) {
         guard servers.contains(server), servers[server].ticket != nil else { return }
-        pools[servers[server].pool].lendsFrom = now + PoolCore.lendingPause
-        scheduleUpkeep(at: now + PoolCore.lendingPause)
+        restFromLending(servers[server].pool)
         endTransfer(server)
+    }
+
+    private mutating func restFromLending(_ pool: Handle<Pool>) {
+        pools[pool].lendsFrom = now + PoolCore.lendingPause
+        scheduleUpkeep(at: pools[pool].lendsFrom)
     }
 
     /// Looks what has become of the servers that are on their way, and ends what is over.
@@ -257,8 +319,7 @@ extension PoolCore {
     private func record(of server: Handle<Server>, _ ticket: TransferTicket) -> LentServer {
         let pool = servers[server].pool
         var record = LentServer(
-            sender: UInt16(identity.index), ticket: ticket, epoch: lastEpoch,
-            database: databases[Int(pools[pool].database)].name, user: users[Int(pools[pool].user)].name)
+            sender: UInt16(identity.index), ticket: ticket, pool: description(of: pool))
         record.id = servers[server].id
         record.processID = servers[server].processID
         record.secret = servers[server].secret
@@ -275,8 +336,6 @@ extension PoolCore {
             record.localPort = UInt16(clamping: address.localPort)
         }
         record.parameters = list(servers[server].parameters)
-        record.welcomeParameters = list(pools[pool].welcomeParameters)
-        record.welcomeMessages = [UInt8](copying: bytes[pools[pool].welcomeMessages])
         record.statements = statements.hashes(on: servers[server].statements)
         return record
     }
@@ -296,22 +355,18 @@ extension PoolCore {
     /// Another worker offers a server; `connection` is its descriptor here.
     mutating func lent(_ record: LentServer, _ connection: ConnectionID) {
         guard Int(record.sender) < identity.count,
-            let database = databaseNumber(record.database),
-            let pool = poolNumber(database, userNumber(record.user)), servers.count < servers.capacity,
+            let database = databaseNumber(record.pool.database),
+            let pool = poolNumber(database, userNumber(record.pool.user)), servers.count < servers.capacity,
             !lifecycle.waitsForServers
         else { return refuse(record, connection) }
         guard ledger.take(record.ticket, from: Int(record.sender), pools[pool].entry) else {
             return actions.append(.close(connection, .elsewhere))
         }
         let server = adopt(record, connection, pool)
-        if pools[pool].welcomeMessages == 0 {
-            pools[pool].welcomeMessages = bytes.intern(record.welcomeMessages)
-            parameters.release(pools[pool].welcomeParameters, &bytes)
-            pools[pool].welcomeParameters = set(record.welcomeParameters)
-        }
+        learnWelcome(record.pool, pool)
         serverWorks(pool)
         actions.append(.adopt(connection, server))
-        if record.epoch < lastEpoch {
+        if record.pool.epoch < lastEpoch {
             return closeServer(server, reason: "database configuration changed or paused")
         }
         welcomeWaiters(pool)

@@ -52,6 +52,7 @@ extension PoolCore {
     private mutating func reserve(_ pool: Handle<Pool>) -> Bool {
         guard now >= pools[pool].retryAt else {
             scheduleUpkeep(at: pools[pool].retryAt)
+            _ = askForIdle(pool)
             return false
         }
         let size = Int(pools[pool].settings.poolSize)
@@ -277,14 +278,16 @@ extension PoolCore {
     /// PostgreSQL often takes less.
     private static var patience: UInt64 { 500_000_000 }
 
-    /// The lowest number of servers is kept by the first worker alone.
+    /// Keeps the lowest number of servers, over all workers, by one that has clients of the pool; without
+    /// clients, for a forced user, by the first worker.
     mutating func keepMinimum(_ pool: Handle<Pool>) {
         let minimum = Int(pools[pool].settings.minPoolSize)
-        guard identity.index == 0, minimum > 0, !isPaused(pool), !lifecycle.isShuttingDown else { return }
+        guard minimum > 0, !isPaused(pool), !lifecycle.isShuttingDown else { return }
         let size = Int(pools[pool].settings.poolSize)
         let wanted = size > 0 ? min(minimum, size) : 0
         let database = databases[Int(pools[pool].database)]
-        guard database.definition.user != nil || clientTotal(pool) > 0, database.isUsable else { return }
+        let isFilled = database.definition.user != nil && identity.index == 0
+        guard isFilled || clientTotal(pool) > 0, database.isUsable else { return }
         guard pools[pool].loginCount == 0, now >= pools[pool].retryAt else { return }
         let limits = ServerLimits(
             pool: wanted, database: Int(pools[pool].settings.maxDatabaseConnections),

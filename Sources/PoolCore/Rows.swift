@@ -68,8 +68,9 @@ extension PoolCore {
 
     private func appendServers(_ rows: inout RowWriter) {
         for slot in 0..<servers.slotLimit {
-            // One that is on its way to another worker is shown there.
-            guard let server = servers.handle(at: slot), servers[server].ticket == nil else { continue }
+            guard let server = servers.handle(at: slot) else { continue }
+            // One that another worker has taken is shown there.
+            if let ticket = servers[server].ticket, ledger.outcome(ticket) == .taken { continue }
             let pool = servers[server].pool
             let address = serverAddresses[server]
             rows.beginRow(fieldCount: 21)

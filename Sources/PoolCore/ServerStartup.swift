@@ -312,6 +312,7 @@ extension PoolCore {
         parameters.retain(servers[server].parameters)
         parameters.release(pools[pool].welcomeParameters, &bytes)
         pools[pool].welcomeParameters = servers[server].parameters
+        tellWelcome(pool)
     }
 
     mutating func welcomeWaiters(_ pool: Handle<Pool>) {

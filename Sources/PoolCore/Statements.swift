@@ -43,6 +43,8 @@ struct ServerStatement: Linked {
     var isConfirmed = false
     /// Its Close has been sent; it is in `Server.closingStatements`.
     var isClosing = false
+    /// How many Closes have been sent that have not been answered: between them it was prepared again.
+    var closesInFlight: UInt8 = 0
 }
 
 /// What is known of a statement on a server.
@@ -308,14 +310,26 @@ struct Statements: ~Copyable {
         record.statements.remove(entry, in: &onServers)
         record.closingStatements.append(entry, in: &onServers)
         onServers[entry].isClosing = true
+        onServers[entry].closesInFlight &+= 1
         onServers[entry].group = group
     }
 
-    /// Notes that CloseComplete has arrived for the statement; it may have been prepared again meanwhile.
+    /// Notes that a Close of the statement has been skipped: it is there as before.
+    mutating func reopen(_ id: UInt32, on server: Handle<Server>, group: UInt32, _ record: inout Server) {
+        if let entry = entry(server, id) {
+            onServers[entry].closesInFlight -= onServers[entry].closesInFlight > 0 ? 1 : 0
+        }
+        _ = add(id, to: server, group: group, isConfirmed: true, &record)
+    }
+
+    /// Notes that CloseComplete has arrived for the statement; it may have been prepared again meanwhile, and
+    /// closed once more.
     mutating func closed(
         _ id: UInt32, on server: Handle<Server>, _ record: inout Server, _ pool: inout BytePool
     ) {
-        guard let entry = entry(server, id), onServers[entry].isClosing else { return }
+        guard let entry = entry(server, id), onServers[entry].closesInFlight > 0 else { return }
+        onServers[entry].closesInFlight -= 1
+        guard onServers[entry].isClosing, onServers[entry].closesInFlight == 0 else { return }
         remove(id, from: server, &record, &pool)
     }
 

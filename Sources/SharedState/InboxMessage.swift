@@ -20,11 +20,17 @@ public enum InboxMessage: Equatable, Sendable {
 
     /// A server for the receiver's clients; its descriptor comes with the message.
     case lend(LentServer)
-    /// Somebody waits at the sender for a server of this pool, and the receiver has a free one.
-    case wanted(LedgerPool)
+    /// Somebody waits at the worker `by` for a server of this pool, and the receiver has a free one.
+    case wanted(LedgerPool, by: UInt16)
+    /// Somebody logs in at the worker `by` to a pool of which that does not know what clients are welcomed
+    /// with.
+    case welcomeWanted(LedgerPool, by: UInt16)
+    /// What clients of a pool are welcomed with.
+    case welcome(PoolDescription)
     /// A limit is full, and a free server of this pool at the receiver counts in it: it is to be closed.
     case evict(LedgerPool)
-    /// A server has been closed that counted in a limit for which somebody waits at the receiver.
+    /// A server has been closed that counted in a limit for which somebody waits at the receiver, or a server
+    /// that the receiver wanted is not free any more: it is to try again.
     case freed
 
     private static let cancelKind: UInt8 = 1
@@ -34,6 +40,8 @@ public enum InboxMessage: Equatable, Sendable {
     private static let wantedKind: UInt8 = 5
     private static let evictKind: UInt8 = 6
     private static let freedKind: UInt8 = 7
+    private static let welcomeWantedKind: UInt8 = 8
+    private static let welcomeKind: UInt8 = 9
 
     /// Appends the message as one record of at most 60 KiB.
     ///
@@ -57,7 +65,14 @@ public enum InboxMessage: Equatable, Sendable {
             let record = server.encoded()
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .wanted(let pool), .evict(let pool):
+        case .wanted(let pool, let asker), .welcomeWanted(let pool, let asker):
+            writer.add(.pool, UInt64(pool.index))
+            writer.add(.sender, UInt64(asker))
+        case .welcome(let pool):
+            let record = pool.encoded()
+            guard record.count < FieldWriter.recordLimit else { throw .tooLong }
+            writer.add(.payload, record)
+        case .evict(let pool):
             writer.add(.pool, UInt64(pool.index))
         case .freed:
             break
@@ -74,6 +89,8 @@ public enum InboxMessage: Equatable, Sendable {
         case .wanted: InboxMessage.wantedKind
         case .evict: InboxMessage.evictKind
         case .freed: InboxMessage.freedKind
+        case .welcomeWanted: InboxMessage.welcomeWantedKind
+        case .welcome: InboxMessage.welcomeKind
         }
     }
 
@@ -97,7 +114,15 @@ public enum InboxMessage: Equatable, Sendable {
         case InboxMessage.lendKind:
             message = .lend(try LentServer(decoding: try reader.bytes(.payload)))
         case InboxMessage.wantedKind:
-            message = .wanted(LedgerPool(index: try reader.number(.pool, as: Int32.self)))
+            message = .wanted(
+                LedgerPool(index: try reader.number(.pool, as: Int32.self)),
+                by: try reader.number(.sender, as: UInt16.self))
+        case InboxMessage.welcomeWantedKind:
+            message = .welcomeWanted(
+                LedgerPool(index: try reader.number(.pool, as: Int32.self)),
+                by: try reader.number(.sender, as: UInt16.self))
+        case InboxMessage.welcomeKind:
+            message = .welcome(try PoolDescription(decoding: try reader.bytes(.payload)))
         case InboxMessage.evictKind:
             message = .evict(LedgerPool(index: try reader.number(.pool, as: Int32.self)))
         case InboxMessage.freedKind:

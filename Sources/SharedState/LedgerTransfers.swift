@@ -128,13 +128,11 @@ extension Ledger {
 
     // MARK: Wants and spares
 
-    /// Says how many servers of a pool are free here, and since when the one that rests longest. What the
-    /// others want is to be looked at after this.
+    /// Says how many servers of a pool are free here, and since when the one that rests longest.
     public func publish(_ pool: LedgerPool, idle: Int, oldest: UInt64) {
         let row = unsafe row(pool.index, worker)
         unsafe cshared_store(cshared_pool_row_idle(row), UInt64(idle))
         unsafe cshared_store(cshared_pool_row_oldest_idle_ns(row), oldest)
-        cshared_fence()
     }
 
     /// Says how many clients wait here for a server of this pool, and since when the first of them. What the
@@ -156,10 +154,11 @@ extension Ledger {
         if isWaiting { unsafe cshared_set_bits(mask, bit) } else { unsafe cshared_clear_bits(mask, bit) }
     }
 
-    /// The other workers, as bits, in which somebody waits for a server of this pool.
-    @inline(__always)
+    /// The other workers, as bits, in which somebody waits for a server of this pool. Whoever says at this
+    /// moment that he waits either is seen here or sees what has been published before this.
     public func othersWaiting(_ pool: LedgerPool) -> UInt64 {
-        unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index))) & ~bit
+        cshared_fence()
+        return unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index))) & ~bit
     }
 
     /// The other workers, as bits, in which a limit of the pool, its database or its user keeps somebody
@@ -180,6 +179,11 @@ extension Ledger {
             Int(cshared_load(cshared_pool_row_waiting(row))),
             cshared_load(cshared_pool_row_oldest_wait_ns(row))
         )
+    }
+
+    /// Whether another worker has a record of the pool.
+    public func holds(_ pool: LedgerPool, in other: Int) -> Bool {
+        unsafe cshared_load(cshared_pool_row_holds(row(pool.index, other))) > 0
     }
 
     /// Free servers of a pool in another worker.

@@ -9,10 +9,8 @@ public struct LentServer: Equatable, Sendable {
     /// The worker it comes from, and what its ledger slot says.
     public var sender: UInt16
     public var ticket: TransferTicket
-    /// The last order the sender has obeyed: who has obeyed later ones cannot use this server.
-    public var epoch: UInt64
-    public var database: [UInt8]
-    public var user: [UInt8]
+    /// Its pool.
+    public var pool: PoolDescription
     /// Its number in SHOW.
     public var id: UInt64
     /// Process id and secret from BackendKeyData.
@@ -32,19 +30,14 @@ public struct LentServer: Equatable, Sendable {
     public var localPort: UInt16
     /// Its tracked parameters.
     public var parameters: [Parameter]
-    /// What the pool's clients are welcomed with: tracked parameters, and the others as messages.
-    public var welcomeParameters: [Parameter]
-    public var welcomeMessages: [UInt8]
     /// What is prepared on it, least recently used first.
     public var statements: [Hash128]
 
     /// A server of a pool, without anything that may be left out.
-    public init(sender: UInt16, ticket: TransferTicket, epoch: UInt64, database: [UInt8], user: [UInt8]) {
+    public init(sender: UInt16, ticket: TransferTicket, pool: PoolDescription) {
         self.sender = sender
         self.ticket = ticket
-        self.epoch = epoch
-        self.database = database
-        self.user = user
+        self.pool = pool
         id = 0
         processID = 0
         secret = 0
@@ -59,8 +52,6 @@ public struct LentServer: Equatable, Sendable {
         local = []
         localPort = 0
         parameters = []
-        welcomeParameters = []
-        welcomeMessages = []
         statements = []
     }
 
@@ -70,7 +61,7 @@ public struct LentServer: Equatable, Sendable {
         output.append(bigEndian: sender)
         output.append(ticket.slot)
         output.append(bigEndian: ticket.token)
-        for number in [epoch, id, connectedAt, connectedAtWall, lastActivity] {
+        for number in [id, connectedAt, connectedAtWall, lastActivity] {
             output.append(bigEndian: number)
         }
         output.append(bigEndian: processID)
@@ -79,25 +70,16 @@ public struct LentServer: Equatable, Sendable {
         output.append(UInt8(isUsed ? 1 : 0) | (isFresh ? 2 : 0))
         output.append(bigEndian: remotePort)
         output.append(bigEndian: localPort)
-        for text in [database, user, remote, local, welcomeMessages] { LentServer.append(text, &output) }
-        for list in [parameters, welcomeParameters] {
-            output.append(bigEndian: UInt16(list.count))
-            for parameter in list {
-                LentServer.append(parameter.name, &output)
-                LentServer.append(parameter.value, &output)
-            }
-        }
+        output.append(text: remote)
+        output.append(text: local)
+        pool.append(to: &output)
+        output.append(list: parameters)
         output.append(bigEndian: UInt32(statements.count))
         for statement in statements {
             output.append(bigEndian: statement.low)
             output.append(bigEndian: statement.high)
         }
         return unsafe output.bytes.withUnsafeBytes { unsafe Array($0) }
-    }
-
-    private static func append(_ text: [UInt8], _ output: inout ByteBuffer) {
-        output.append(bigEndian: UInt32(text.count))
-        output.append(text)
     }
 
     /// The record in these bytes.
@@ -107,8 +89,8 @@ public struct LentServer: Equatable, Sendable {
         let slot: UInt8 = try reader.number()
         let token: UInt64 = try reader.number()
         self.init(
-            sender: sender, ticket: TransferTicket(slot: slot, token: token), epoch: try reader.number(),
-            database: [], user: [])
+            sender: sender, ticket: TransferTicket(slot: slot, token: token),
+            pool: PoolDescription(epoch: 0, database: [], user: []))
         id = try reader.number()
         connectedAt = try reader.number()
         connectedAtWall = try reader.number()
@@ -121,18 +103,77 @@ public struct LentServer: Equatable, Sendable {
         isFresh = flags & 2 != 0
         remotePort = try reader.number()
         localPort = try reader.number()
-        database = try reader.text()
-        user = try reader.text()
         remote = try reader.text()
         local = try reader.text()
-        welcomeMessages = try reader.text()
+        pool = try PoolDescription(&reader)
         parameters = try reader.parameters()
-        welcomeParameters = try reader.parameters()
         let count: UInt32 = try reader.number()
         guard Int(count) <= bytes.count / 16 else { throw .truncated }
         for _ in 0..<count {
             let low: UInt64 = try reader.number()
             statements.append(Hash128(low: low, high: try reader.number()))
+        }
+    }
+}
+
+/// What workers tell each other of a pool.
+public struct PoolDescription: Equatable, Sendable {
+    /// The last order that who tells this has obeyed: what later orders have changed may not be so any more.
+    public var epoch: UInt64
+    public var database: [UInt8]
+    public var user: [UInt8]
+    /// What the pool's clients are welcomed with: tracked parameters, and the others as messages.
+    public var welcomeParameters: [Parameter] = []
+    public var welcomeMessages: [UInt8] = []
+
+    /// A pool whose welcome is not known.
+    public init(epoch: UInt64, database: [UInt8], user: [UInt8]) {
+        self.epoch = epoch
+        self.database = database
+        self.user = user
+    }
+
+    /// The description's bytes.
+    func encoded() -> [UInt8] {
+        var output = ByteBuffer(capacity: 1024)
+        append(to: &output)
+        return unsafe output.bytes.withUnsafeBytes { unsafe Array($0) }
+    }
+
+    /// The description in these bytes.
+    init(decoding bytes: [UInt8]) throws(ControlError) {
+        var reader = RecordReader(bytes)
+        try self.init(&reader)
+    }
+
+    fileprivate func append(to output: inout ByteBuffer) {
+        output.append(bigEndian: epoch)
+        output.append(text: database)
+        output.append(text: user)
+        output.append(text: welcomeMessages)
+        output.append(list: welcomeParameters)
+    }
+
+    fileprivate init(_ reader: inout RecordReader) throws(ControlError) {
+        epoch = try reader.number()
+        database = try reader.text()
+        user = try reader.text()
+        welcomeMessages = try reader.text()
+        welcomeParameters = try reader.parameters()
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func append(text: [UInt8]) {
+        append(bigEndian: UInt32(text.count))
+        append(text)
+    }
+
+    fileprivate mutating func append(list: [Parameter]) {
+        append(bigEndian: UInt16(list.count))
+        for parameter in list {
+            append(text: parameter.name)
+            append(text: parameter.value)
         }
     }
 }

@@ -123,7 +123,7 @@ extension WorkerLoop {
             case .drop(let database): tell(.databaseDropped(database))
             case .cancelAnswer(let ticket, let isFound):
                 tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
-            case .wanted, .evict, .freed, .lend: tell(.told(decoded.message))
+            case .wanted, .welcomeWanted, .welcome, .evict, .freed, .lend: tell(.told(decoded.message))
             }
         }
     }

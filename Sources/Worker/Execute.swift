@@ -37,20 +37,8 @@ extension WorkerLoop {
                 answerCancel(ticket, isFound)
             case .announceDrop(let offset, let count):
                 announceDrop(offset, count)
-            case .detach(let connection):
-                detach(connection)
-            case .attach(let connection):
-                guard contains(connection) else { continue }
-                self[connection].isDetaching = false
-                armReceive(connection)
-            case .adopt(let connection, let server):
-                guard contains(connection) else { continue }
-                self[connection].peer = .server(server)
-                armReceive(connection)
-            case .pass(let server, let worker, let offset, let count):
-                pass(server, worker, offset, count)
-            case .tell(let worker, let offset, let count):
-                tell(worker, [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count))))
+            case .detach, .attach, .adopt, .pass, .tell:
+                lend(action)
             case .log(let level, let offset, let count):
                 hasLogged = true
                 let text = core.output.bytes.extracting(offset..<(offset + count))
@@ -159,7 +147,6 @@ extension WorkerLoop {
     }
 
     /// Sends another worker a message; later, if its inbox is full.
-    @inline(never)
     private mutating func tell(_ index: Int, _ record: [UInt8]) {
         guard !send(record, [], toWorker: index), untold.count < WorkerLoop.untoldLimit else { return }
         untold.append((index, record))
@@ -167,16 +154,43 @@ extension WorkerLoop {
 
     // MARK: Lending
 
-    /// Ends receiving on a connection that is to be handed over.
+    /// What has to do with other workers.
     @inline(never)
+    private mutating func lend(_ action: Action) {
+        switch action {
+        case .detach(let connection):
+            detach(connection)
+        case .attach(let connection):
+            guard contains(connection) else { return }
+            self[connection].isDetaching = false
+            armReceive(connection)
+        case .adopt(let connection, let server):
+            guard contains(connection) else { return }
+            self[connection].peer = .server(server)
+            armReceive(connection)
+        case .pass(let server, let worker, let offset, let count):
+            pass(server, worker, offset, count)
+        case .tell(let worker, let offset, let count):
+            tell(worker, [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count))))
+        default:
+            preconditionFailure("this is about one worker alone")
+        }
+    }
+
+    /// Ends receiving on a connection that is to be handed over.
     private mutating func detach(_ connection: ConnectionID) {
         guard contains(connection), self[connection].state == .open else { return }
         self[connection].isDetaching = true
-        if self[connection].isReceiving, !self[connection].isReceiveCancelled {
-            self[connection].isReceiveCancelled = true
-            loop.cancel(tag(Operation.receive, connection), on: self[connection].descriptor)
-        }
-        finishDetaching(connection)
+        armReceive(connection)
+    }
+
+    /// Has the receive on a connection end that is to be handed over; it may still bring something.
+    @inline(never)
+    mutating func stopReceiving(_ connection: ConnectionID) {
+        guard self[connection].isReceiving else { return finishDetaching(connection) }
+        guard !self[connection].isReceiveCancelled else { return }
+        self[connection].isReceiveCancelled = true
+        loop.cancel(tag(Operation.receive, connection), on: self[connection].descriptor)
     }
 
     /// Tells the core when nothing is in flight any more on a connection that is to be handed over.
@@ -189,7 +203,6 @@ extension WorkerLoop {
     }
 
     /// Sends a server's descriptor to another worker. It stays open here until the core closes it.
-    @inline(never)
     private mutating func pass(_ server: Handle<Server>, _ worker: Int, _ offset: Int, _ count: Int) {
         let connection = core.connection(of: server)
         let record = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))

@@ -85,7 +85,8 @@ extension WorkerLoop {
     mutating func armReceive(_ connection: ConnectionID) {
         let record = self[connection]
         guard record.state == .open || record.state == .flushing else { return }
-        guard !record.isDetaching else { return finishDetaching(connection) }
+        // A message that has come in part is waited for, or its rest would be taken for another.
+        guard !record.isDetaching || record.heldCount > 0 else { return stopReceiving(connection) }
         let isWanted = !record.isPaused && (!record.isHeld || record.heldCount < WorkerLoop.heldLimit)
         if record.isReceiving {
             // A multishot receive goes on by itself; it is ended where its bytes are not wanted any more, or

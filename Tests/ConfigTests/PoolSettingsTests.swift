@@ -96,17 +96,4 @@ import Testing
         let found = try resolved("[databases]\nd = query_wait_timeout=2\n[users]\nl = query_wait_timeout=0")
         #expect(found.queryWaitTimeoutNanoseconds == 0)
     }
-
-    @Test func aWorkersShareIsRoundedUpAndMinimaStayWithTheFirst() throws {
-        let found = try resolved(
-            "[databases]\nd = pool_size=5 reserve_pool_size=0 min_pool_size=2 max_db_connections=1")
-        let share = found.share(ofWorker: 1, of: 4)
-        #expect(share.poolSize == 2)
-        #expect(share.reservePoolSize == 0)
-        #expect(share.maxDatabaseConnections == 1)
-        #expect(share.minPoolSize == 0)
-        #expect(found.share(ofWorker: 0, of: 4).minPoolSize == 2)
-        #expect(found.share(ofWorker: 0, of: 1) == found)
-        #expect(ResolvedPoolSettings.divide(.max, by: 1) == .max)
-    }
 }

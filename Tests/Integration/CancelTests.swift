@@ -36,6 +36,27 @@ import Testing
         }
     }
 
+    /// A query that waits for a server is cancelled at once, whichever worker the request came to.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
+    func aWaitingQueryIsCancelled(setup: Setup) async throws {
+        try await withPooler(setup, Configuration(settings: ["default_pool_size": "1"])) { pooler throws in
+            let holder = try pooler.connect()
+            let clients = try (0..<6).map { _ in try pooler.connect() }
+            try holder.query("begin")
+            for client in clients {
+                try client.send("select 1")
+                try eventually("it waits") {
+                    try pooler.show("POOLS").contains { $0["cl_waiting"] == "1" }
+                }
+                try client.cancel()
+                let error = #expect(throws: PostgresError.self) { try client.finish() }
+                #expect(error?.sqlState == "57014")
+            }
+            try holder.query("commit")
+            for client in clients { #expect(try client.query("select 2").value == "2") }
+        }
+    }
+
     /// A cancel that comes after the query has ended cancels nobody, least of all the server's next client.
     @Test(arguments: Setup.single)
     func aLateCancelHitsNobody(setup: Setup) async throws {

@@ -1,8 +1,8 @@
 import Testing
 
-/// How many connections there may be, exactly; with one worker, where the limits are exact.
+/// How many connections there may be, exactly, over all workers.
 @Suite struct LimitTests {
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func thePoolSizeIsNotExceeded(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: ["default_pool_size": "3"])) { pooler throws in
             let peak = Shared(0)
@@ -17,7 +17,7 @@ import Testing
     }
 
     /// More than one login at a time: a burst of clients is not served one by one.
-    @Test(.enabled(if: Options.isOurs), arguments: Setup.single)
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
     func aPoolGrowsBySeveralServersAtATime(setup: Setup) async throws {
         var configuration = Configuration(settings: ["default_pool_size": "8"])
         configuration.databases["slow"] =
@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func aPoolSizeMayBeGivenPerDatabaseAndUser(setup: Setup) async throws {
         var configuration = Configuration(settings: ["default_pool_size": "5"])
         configuration.databases["one"] = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test pool_size=1"
@@ -53,7 +53,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func clientsBeyondMaxClientConnAreRefused(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: ["max_client_conn": "3"])) { pooler throws in
             var clients = try (0..<3).map { _ in try pooler.connect() }
@@ -66,7 +66,7 @@ import Testing
         }
     }
 
-    @Test(.enabled(if: Options.isOurs), arguments: Setup.single)
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
     func clientsPerDatabaseAndUserAreLimited(setup: Setup) async throws {
         var configuration = Configuration()
         configuration.databases["narrow"] =
@@ -87,7 +87,7 @@ import Testing
 
     /// Two users share the limit of one database: the second gets a server by eviction of the first's idle
     /// one.
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func serversPerDatabaseAreLimitedAndIdleOnesEvicted(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: ["max_db_connections": "2"])) { pooler throws in
             let clients = try (0..<4).map { _ in try pooler.connect() }
@@ -101,17 +101,18 @@ import Testing
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func serversPerUserAreLimitedOverAllDatabases(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: ["max_user_connections": "2"])) { pooler throws in
             let clients = try ["test", "test", "second", "second"].map { try pooler.connect(database: $0) }
             for client in clients { try client.send("select pg_sleep(0.1)") }
             for client in clients { try client.finish() }
-            #expect(try pooler.show("SERVERS").count == 2)
+            // The last to finish may have had the server of another database closed for it.
+            #expect((1...2).contains(try pooler.show("SERVERS").count))
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func theReserveIsUsedAfterItsTimeout(setup: Setup) async throws {
         let settings = ["default_pool_size": "1", "reserve_pool_size": "1", "reserve_pool_timeout": "1"]
         try await withPooler(setup, Configuration(settings: settings)) { pooler throws in
@@ -130,7 +131,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func waitingClientsAreServedInOrder(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: ["default_pool_size": "1"])) { pooler throws in
             let holder = try pooler.connect()
@@ -166,7 +167,7 @@ import Testing
         }
     }
 
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func minPoolSizeKeepsServersReady(setup: Setup) async throws {
         let settings = ["min_pool_size": "3", "default_pool_size": "5"]
         try await withPooler(setup, Configuration(settings: settings)) { pooler throws in
@@ -177,7 +178,7 @@ import Testing
     }
 
     /// A forced user's pool is filled before the first client.
-    @Test(arguments: Setup.single)
+    @Test(arguments: Setup.transaction)
     func minPoolSizeOfAForcedUserNeedsNoClient(setup: Setup) async throws {
         var configuration = Configuration()
         configuration.databases["ready"] =

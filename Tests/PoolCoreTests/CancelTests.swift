@@ -49,6 +49,37 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// What has no server yet is cancelled without one; the client goes on.
+    @Test(arguments: [true, false])
+    func aRequestThatWaitsForAServerCanBeCancelled(isSimple: Bool) {
+        let rig = Rig("default_pool_size = 1")
+        let (client, server, key) = session(rig)
+        let other = rig.client()
+        _ = rig.types(other)
+        rig.run(other, server, "begin", "T")
+        let wanted =
+            isSimple
+            ? Send.query("select 1")
+            : Send.parse("", "select 1") + Send.bind("") + Send.execute + Send.sync
+        rig.receive(client, wanted + Send.query("select 2"))
+        #expect(rig.state(of: client) == .waiting)
+        let requester = request(rig, key)
+        #expect(!rig.isOpen(requester))
+        #expect(rig.connecting.isEmpty)
+        let answers = rig.messages(client)
+        #expect(String(answers.map(\.type)) == "EZ")
+        #expect(answers[0].field("C") == "57014")
+        #expect(answers[0].field("S") == "ERROR")
+        #expect(rig.state(of: client) == .waiting)
+        rig.receive(other, Send.query("commit"))
+        _ = rig.raw(server)
+        rig.receive(server, Send.complete("COMMIT") + Send.ready())
+        #expect(rig.raw(server) == Send.query("select 2"))
+        rig.receive(server, Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "CZ")
+        rig.expectEmptiness()
+    }
+
     @Test func aMessengerThatCannotConnectReleasesTheServer() {
         let rig = Rig("default_pool_size = 1")
         let (client, server, key) = session(rig)

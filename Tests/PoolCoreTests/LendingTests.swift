@@ -138,6 +138,33 @@ import Testing
         #expect(first != second)
     }
 
+    /// A client can log in while the only server is busy elsewhere.
+    @Test func whatClientsAreWelcomedWithIsKnownToAllWorkers() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "begin", "T")
+        let other = rigs[1].client()
+        #expect(try carry(rigs).isEmpty)
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        let third = rigs[1].client()
+        #expect(rigs[1].types(third).hasSuffix("Z"))
+        rigs.forEach { $0.expectEmptiness() }
+    }
+
+    /// Who waits to be welcomed hears it from the worker that learns it first.
+    @Test func whatIsLearntIsToldToThoseWhoWaitForIt() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let client = rigs[0].client()
+        rigs[0].receive(client, Send.query("select 1"))
+        let other = rigs[1].client()
+        try carry(rigs)
+        #expect(rigs[1].connecting.isEmpty)
+        _ = rigs[0].server()
+        try carry(rigs)
+        #expect(rigs[0].state(of: client) == .linked)
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+    }
+
     // MARK: When something goes wrong
 
     @Test func aMessageWithoutRoomLeavesTheServerWhereItIs() throws {
@@ -146,12 +173,16 @@ import Testing
         rigs[0].hasRoom = false
         let other = rigs[1].client()
         #expect(try carry(rigs).isEmpty)
+        #expect(rigs[1].types(other).hasSuffix("Z"))
+        rigs[1].receive(other, Send.query("select 2"))
+        #expect(try carry(rigs).isEmpty)
         rigs[0].run(client, server, "select 1")
         #expect(rigs[0].record(of: server)?.state == .idle)
         rigs[0].hasRoom = true
         rigs[0].advance(milliseconds: 20)
-        #expect(try carry(rigs).count == 1)
-        #expect(rigs[1].types(other).hasSuffix("Z"))
+        let lent = try carry(rigs)
+        #expect(lent.count == 1)
+        #expect(rigs[1].raw(lent[0]) == Send.query("select 2"))
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
 
@@ -162,7 +193,7 @@ import Testing
         _ = rigs[1].client()
         let posts = rigs[1].takePosted()
         for post in posts { try rigs[0].take(post) }
-        #expect(rigs[0].takePosted().count == 1)
+        #expect(rigs[0].takePosted().contains { $0.server != nil })
         #expect(rigs[0].record(of: server)?.state == .lending)
         #expect(rigs[0].core.ledger.reclaim(worker: 1))
         rigs[0].tell(.workerEnded(1))
@@ -192,7 +223,7 @@ import Testing
         _ = rigs[0].session()
         let other = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        let posts = rigs[0].takePosted()
+        let posts = rigs[0].takePosted().filter { $0.server != nil }
         #expect(rigs[1].core.ledger.reclaim(worker: 0))
         let connection = try #require(try rigs[1].take(posts[0]))
         #expect(!rigs[1].isOpen(connection))
@@ -222,7 +253,7 @@ import Testing
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        let posts = rigs[0].takePosted()
+        let posts = rigs[0].takePosted().filter { $0.server != nil }
         rigs[1].tell(.order(Order(epoch: 7, kind: .reconnect)))
         let connection = try #require(try rigs[1].take(posts[0]))
         #expect(!rigs[1].isOpen(connection))
@@ -252,7 +283,9 @@ import Testing
         let rigs = workers(2, "max_user_connections = 1")
         let (client, server) = rigs[0].session("alice")
         rigs[0].run(client, server, "begin", "T")
-        _ = rigs[1].client("alice")
+        let other = rigs[1].client("alice")
+        try carry(rigs)
+        rigs[1].receive(other, Send.query("select 2"))
         try carry(rigs)
         #expect(rigs[1].connecting.isEmpty)
         rigs[0].hangUp(client)

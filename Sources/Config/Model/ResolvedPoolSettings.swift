@@ -73,30 +73,4 @@ public struct ResolvedPoolSettings: BitwiseCopyable, Equatable, Sendable {
         serverLifetimeNanoseconds =
             database.serverLifetimeNanoseconds ?? settings.serverLifetimeNanoseconds
     }
-
-    /// One worker's part while limits are kept by each worker alone: limits are divided and rounded up, at
-    /// least 1, and `minPoolSize` is kept by worker 0.
-    ///
-    /// - Precondition: `workers` is 1 or more and `worker` is one of them.
-    public func share(ofWorker worker: Int, of workers: Int) -> ResolvedPoolSettings {
-        precondition(workers >= 1 && worker >= 0 && worker < workers, "a share belongs to one of the workers")
-        var share = self
-        share.poolSize = ResolvedPoolSettings.divide(poolSize, by: workers)
-        share.reservePoolSize = ResolvedPoolSettings.divide(reservePoolSize, by: workers)
-        share.maxDatabaseConnections = ResolvedPoolSettings.divide(maxDatabaseConnections, by: workers)
-        share.maxUserConnections = ResolvedPoolSettings.divide(maxUserConnections, by: workers)
-        share.maxDatabaseClientConnections = ResolvedPoolSettings.divide(
-            maxDatabaseClientConnections, by: workers)
-        share.maxUserClientConnections = ResolvedPoolSettings.divide(maxUserClientConnections, by: workers)
-        if worker != 0 { share.minPoolSize = 0 }
-        return share
-    }
-
-    /// A limit's part for one of `workers`, rounded up; 0 stays 0.
-    ///
-    /// - Precondition: `workers` is 1 or more.
-    public static func divide(_ limit: UInt32, by workers: Int) -> UInt32 {
-        precondition(workers >= 1, "there is at least one worker")
-        return UInt32((UInt64(limit) + UInt64(workers) - 1) / UInt64(workers))
-    }
 }

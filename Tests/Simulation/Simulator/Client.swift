@@ -147,7 +147,10 @@ final class Client: FarEnd {
         ideal.sleptMilliseconds = 0
         ideal.receive(message)
         let usesStatement = message.type == UInt8(ascii: "B") || message.type == UInt8(ascii: "D")
-        if ideal.sleptMilliseconds > 0 || before.block == .failed && usesStatement { entry.before = before }
+        let mayWait = cancels && before.block == .none
+        if ideal.sleptMilliseconds > 0 || before.block == .failed && usesStatement || mayWait {
+            entry.before = before
+        }
         pending.append(entry)
         let answers = ideal.takeWritten()
         if world.setup.isRecorded {
@@ -267,10 +270,19 @@ final class Client: FarEnd {
     private func isRightOtherwise(_ error: Message) -> Bool {
         switch error.field("C") {
         case "57014" where cancelRequests > 0:
-            guard rewind({ $0.isCancelled = true }) else { return false }
+            // What has not been answered at all may have been cancelled while it waited for a server.
+            guard
+                rewind({ session, isUnanswered in
+                    if isUnanswered, session.block == .none {
+                        session.isTurnedAway = true
+                    } else {
+                        session.isCancelled = true
+                    }
+                })
+            else { return false }
             world.statistics.cancelled += 1
         case "25P02" where world.setup.isVirtual:
-            guard rewind({ $0.isUnusable = true }) else { return false }
+            guard rewind({ session, _ in session.isUnusable = true }) else { return false }
         default:
             return false
         }
@@ -279,7 +291,7 @@ final class Client: FarEnd {
 
     /// Works out anew what has to be answered, when the message whose answer is due is carried out under
     /// another condition.
-    private func rewind(_ change: (inout Session) -> Void) -> Bool {
+    private func rewind(_ change: (_ session: inout Session, _ isUnanswered: Bool) -> Void) -> Bool {
         guard let index = pending.lastIndex(where: { $0.firstAnswer <= matchedCount }),
             let before = pending[index].before
         else { return false }
@@ -292,10 +304,11 @@ final class Client: FarEnd {
         matchedCount = firstAnswer
         ideal = before
         ideal.output = []
-        change(&ideal)
+        change(&ideal, matched == firstAnswer)
         for entry in again {
             predict(entry.message)
             ideal.isCancelled = false
+            ideal.isTurnedAway = false
             ideal.isUnusable = false
         }
         firstExpected = matched - firstAnswer

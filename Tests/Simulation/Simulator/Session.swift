@@ -60,6 +60,8 @@ struct Session {
     var sleptMilliseconds: UInt64 = 0
     /// The message is being cancelled: the first thing that takes long fails.
     var isCancelled = false
+    /// The next message is cancelled before anything of it is done.
+    var isTurnedAway = false
     /// The next message finds no statement that can be used, because the transaction has failed.
     var isUnusable = false
 
@@ -237,6 +239,12 @@ struct Session {
     mutating func receive(_ message: Message) {
         guard !isOver else { return }
         if copyIn != nil { return copyMessage(message) }
+        if isTurnedAway {
+            isTurnedAway = false
+            let endsGroup = ["Q", "F", "S"].contains { message.type == UInt8(ascii: $0) }
+            let refusal = Refusal(state: "57014", text: "canceling statement due to user request")
+            return fail(refusal, isExtended: !endsGroup)
+        }
         switch message.type {
         case UInt8(ascii: "Q"):
             if !skipsUntilSync { query(message) }

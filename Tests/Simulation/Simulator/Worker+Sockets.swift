@@ -68,14 +68,17 @@ extension Worker {
     }
 
     private func isWanted(_ socket: Socket) -> Bool {
-        !socket.isDetaching && !socket.isPaused && (!socket.isHeld || socket.held.count < setup.heldLimit)
+        (!socket.isDetaching || !socket.held.isEmpty) && !socket.isPaused
+            && (!socket.isHeld || socket.held.count < setup.heldLimit)
     }
 
     private func arrive(_ socket: Socket) {
         socket.isArriving = false
         guard !isDead else { return }
         // A receive that is being cancelled may still bring something.
-        if socket.isDetaching, socket.incoming.isEmpty || random.chance(50) { return finishDetaching(socket) }
+        if socket.isDetaching, socket.held.isEmpty, socket.incoming.isEmpty || random.chance(50) {
+            return finishDetaching(socket)
+        }
         if socket.state == .flushing {
             socket.incoming.removeAll()
             if socket.incomingEnd != nil { beginClose(socket) }
@@ -208,9 +211,18 @@ extension Worker {
         case .announceDrop(let offset, let count):
             let name = output(offset, count)
             for other in world.others(than: self) { tell(other.index, .databaseDropped(name)) }
+        case .detach, .attach, .adopt, .pass, .tell:
+            lend(action)
+        }
+    }
+
+    /// What has to do with other workers.
+    private func lend(_ action: Action) {
+        switch action {
         case .detach(let id):
             guard let socket = socket(id), socket.state == .open else { return }
             socket.isDetaching = true
+            arm(socket)
             finishDetaching(socket)
         case .attach(let id):
             guard let socket = socket(id) else { return }
@@ -223,6 +235,7 @@ extension Worker {
             socket.worker = self
             socket.isDetaching = false
             socket.isPassed = false
+            socket.isPaused = false
             arm(socket)
         case .pass(let server, let worker, let offset, let count):
             guard let socket = socket(core.connection(of: server)), !random.chance(5) else {
@@ -232,6 +245,8 @@ extension Worker {
             world.post(to: worker, output(offset, count), socket)
         case .tell(let worker, let offset, let count):
             world.post(to: worker, output(offset, count), nil)
+        default:
+            fail("this is about one worker alone")
         }
     }
 
@@ -348,7 +363,7 @@ extension Worker {
     private func unblock(_ socket: Socket) {
         guard let other = socket.blocks else { return }
         socket.blocks = nil
-        guard other.isPaused else { return }
+        guard other.worker === self, other.isPaused else { return }
         other.isPaused = false
         arm(other)
     }

@@ -82,7 +82,17 @@ final class Worker {
         guard let (meant, message) = try? InboxMessage.decode(bytes.rawSpan) else {
             return fail("a worker sends what cannot be read")
         }
-        guard case .lend(let server) = message else { return tell(.told(message)) }
+        guard case .lend(let server) = message else {
+            trace.note(now, "worker \(index) is told: \(message)")
+            return tell(.told(message))
+        }
+        trace.note(now, "worker \(index) is lent a server of worker \(server.sender)")
+        if setup.isVirtual, let backend = socket?.far as? Backend, !backend.isGone,
+            backend.statementCount != server.statements.count
+        {
+            let count = server.statements.count
+            fail("server \(backend.number) has \(backend.statementCount) statements, not \(count)")
+        }
         guard meant == incarnation, let socket else {
             core.refuse(server)
             if let socket { world.letGo(socket) }

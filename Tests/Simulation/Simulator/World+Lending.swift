@@ -30,10 +30,32 @@ extension World {
         socket.worker.beginClose(socket)
     }
 
+    /// Upkeep would serve whoever waits while somebody else has a free server; it must never have to.
+    func checkWakeUps() {
+        #if DEBUG || INVARIANTS
+            guard setup.workers > 1, burials == 0, inboxes.allSatisfy(\.isEmpty) else { return }
+            guard living.contains(where: { now >= $0.core.nextUpkeep }) else { return }
+            guard !sockets.contains(where: { $0.isDetaching && $0.state != .closed }) else { return }
+            for waiting in living {
+                for (entry, pool) in waiting.core.poolOfEntry where waiting.core.waitsInVain(pool) {
+                    // Whoever was asked and found no room tries again a little later.
+                    guard !living.contains(where: { $0.core.restsFromLending(entry) }) else { continue }
+                    for other in others(than: waiting) {
+                        guard let spare = other.core.poolOfEntry[entry], other.core.hasToSpare(spare) else {
+                            continue
+                        }
+                        fail("somebody waits in worker \(waiting.index), and \(other.index) has a server")
+                    }
+                }
+            }
+        #endif
+    }
+
     /// A worker is killed. The supervisor notices, gives back what it owned, and starts another.
     func kill(_ index: Int) {
         guard let worker = workers[index] else { return }
         trace.note(now, "worker \(index) is killed")
+        burials += 1
         worker.isDead = true
         workers[index] = nil
         for client in clients { client.lose(worker) }
@@ -55,6 +77,7 @@ extension World {
         for other in living {
             schedule(after: latency()) { other.tell(.workerEnded(index)) }
         }
+        schedule(after: 50_000_000) { self.burials -= 1 }
         schedule(after: latency()) {
             self.segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
             let worker = Worker(self, index: index, incarnation: incarnation + 1)

@@ -43,6 +43,8 @@ final class World {
     var configuration: Configuration
     let userList: [UInt8]
     let segment: Segment
+    /// Workers that have been killed and of which the others have not all been told.
+    var burials = 0
     private let memory: UnsafeMutableRawPointer
 
     init(_ setup: Setup, trace: Trace) {
@@ -130,6 +132,7 @@ final class World {
             worker.core.wallClock = now / 1000
         }
         while events.nextTime <= now, failure == nil { events.removeFirst()() }
+        checkWakeUps()
         for worker in living {
             worker.deliverResumed()
             if now >= worker.core.nextUpkeep, failure == nil {

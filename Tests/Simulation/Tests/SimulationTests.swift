@@ -19,6 +19,9 @@ import Testing
     @Test(arguments: 1...80 as ClosedRange<UInt64>)
     func whatGoesWrongGivesNoWrongAnswers(seed: UInt64) { expectAllWell(.faults, seed) }
 
+    @Test(arguments: 1...60 as ClosedRange<UInt64>)
+    func severalWorkersAreOnePool(seed: UInt64) { expectAllWell(.several, seed) }
+
     /// Worlds that once failed: closings of statements in groups that were skipped, names in errors that came
     /// late, a Parse answered in a transaction that had failed, a name that PostgreSQL wrongly accepts.
     @Test(arguments: [171, 188, 197, 256, 737, 1177] as [UInt64])

@@ -1,0 +1,168 @@
+import Glibc
+import Testing
+
+/// Several workers are one pool: its limits, its waiting clients, its servers, and what is left of it when
+/// one of them dies.
+@Suite struct OnePoolTests {
+    static let several = Setup.transaction.filter { $0.workers > 1 }
+
+    /// A database of PostgreSQL's that only this test's pooler uses, so that all of its connections can be
+    /// counted.
+    private func ownDatabase(_ settings: [String: String]) throws -> (name: String, Configuration) {
+        let name = "pool_\(UInt64.random(in: 0 ... .max))"
+        try Postgres.shared.ask("create database \(name) owner app")
+        var configuration = Configuration(settings: settings)
+        configuration.databases["test"] = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=\(name)"
+        return (name, configuration)
+    }
+
+    /// How many connections there are to a database, asked of PostgreSQL.
+    private func count(_ direct: Connection, _ database: String) throws -> Int {
+        let query = """
+            select count(*) from pg_stat_activity
+            where datname = '\(database)' and backend_type = 'client backend'
+            """
+        return Int(try direct.query(query).value ?? "") ?? -1
+    }
+
+    /// One server serves the clients of all workers, and there is never a second one.
+    @Test(.enabled(if: Options.isOurs), arguments: several)
+    func oneServerForAllWorkers(setup: Setup) async throws {
+        let settings = ["default_pool_size": "1", "query_wait_timeout": "60"]
+        let (name, configuration) = try ownDatabase(settings)
+        try await withPooler(setup, configuration) { pooler throws in
+            let isOver = Shared(false)
+            let peak = Shared(0)
+            let watch = Thread {
+                let direct = try Postgres.shared.connect(user: "postgres")
+                while !isOver.current {
+                    let servers = try count(direct, name)
+                    peak.with { $0 = max($0, servers) }
+                    usleep(5_000)
+                }
+            }
+            defer { isOver.with { $0 = true } }
+            try Thread.concurrently(24) { thread in
+                let client = try pooler.connect()
+                for number in 0..<60 {
+                    let value = "\(thread)-\(number)"
+                    #expect(try client.query("select '\(value)'").value == value)
+                    if number % 20 == 0 {
+                        try client.query("begin")
+                        let first = try client.query("select pg_backend_pid()").value
+                        #expect(try client.query("select pg_backend_pid()").value == first)
+                        try client.query("commit")
+                    }
+                }
+            }
+            isOver.with { $0 = true }
+            try watch.join()
+            #expect(peak.current == 1)
+            #expect(try pooler.show("SERVERS").count == 1)
+        }
+    }
+
+    /// What a client has prepared is there on a server that comes from another worker, and what it has set.
+    @Test(.enabled(if: Options.isOurs), arguments: several)
+    func preparedStatementsAndSettingsSurviveTheMoves(setup: Setup) async throws {
+        try await withPooler(setup, Configuration(settings: ["default_pool_size": "1"])) { pooler throws in
+            try Thread.concurrently(8) { thread in
+                let client = try pooler.connect()
+                let zone = ["UTC", "Europe/Paris", "Asia/Tokyo"][thread % 3]
+                try client.query("set timezone to '\(zone)'")
+                try client.prepare("mine", "select $1::text || '\(thread % 2)'")
+                try client.prepare("zone", "select current_setting('timezone')")
+                for number in 0..<60 {
+                    #expect(try client.execute("mine", ["\(number)-"]).value == "\(number)-\(thread % 2)")
+                    #expect(try client.execute("zone").value == zone)
+                }
+            }
+        }
+    }
+
+    /// A client that waits because of a limit of the database is served soon, when what fills the limit are
+    /// the idle servers of another pool in another worker.
+    @Test(.enabled(if: Options.isOurs), arguments: several)
+    func idleServersOfAnotherPoolGiveWay(setup: Setup) async throws {
+        let settings = ["max_db_connections": "4", "default_pool_size": "4"]
+        let (name, configuration) = try ownDatabase(settings)
+        try await withPooler(setup, configuration) { pooler throws in
+            let direct = try Postgres.shared.connect(user: "postgres")
+            let first = try (0..<4).map { _ in try pooler.connect(user: "app") }
+            for client in first { try client.send("select pg_sleep(0.2)") }
+            for client in first { try client.finish() }
+            #expect(try count(direct, name) == 4)
+            for _ in 0..<8 {
+                let other = try pooler.connect(user: "other")
+                let took = try seconds { try other.query("select 1") }
+                #expect(took < 2, "\(took) s")
+            }
+            #expect(try count(direct, name) <= 4)
+        }
+    }
+
+    /// Workers are killed while clients are at work: those of the others notice nothing, no limit is exceeded
+    /// for longer than PostgreSQL takes to notice that its clients are gone, and in the end all is as before.
+    @Test(.enabled(if: Options.isOurs), arguments: several)
+    func workersThatAreKilledLeaveNothingBehind(setup: Setup) async throws {
+        let settings = ["default_pool_size": "6", "max_db_connections": "6", "query_wait_timeout": "60"]
+        let (name, configuration) = try ownDatabase(settings)
+        try await withPooler(setup, configuration) { pooler throws in
+            let isOver = Shared(false)
+            let kills = Shared<[Double]>([])
+            let samples = Shared<[(time: Double, count: Int)]>([])
+            let lost = Shared(0)
+            let watch = Thread {
+                let direct = try Postgres.shared.connect(user: "postgres")
+                while !isOver.current {
+                    let servers = try count(direct, name)
+                    samples.with { $0.append((now(), servers)) }
+                    usleep(10_000)
+                }
+            }
+            let killer = Thread {
+                for round in 0..<5 {
+                    usleep(1_300_000)
+                    let workers = pooler.workers()
+                    guard !workers.isEmpty else { continue }
+                    kills.with { $0.append(now()) }
+                    kill(workers[round % workers.count], SIGKILL)
+                }
+                isOver.with { $0 = true }
+            }
+            try Thread.concurrently(16) { thread in
+                var count = 0
+                while !isOver.current {
+                    do {
+                        let client = try pooler.connect()
+                        while !isOver.current {
+                            count += 1
+                            let value = "\(thread)-\(count)"
+                            #expect(try client.query("select '\(value)'").value == value)
+                        }
+                    } catch let error as PostgresError where error.sqlState.isEmpty {
+                        // Its connection is gone without a word, as with any process that is killed.
+                        lost.with { $0 += 1 }
+                    }
+                }
+            }
+            try killer.join()
+            try watch.join()
+            let times = kills.current
+            for sample in samples.current where !times.contains(where: { (0..<1).contains(sample.time - $0) })
+            {
+                #expect(sample.count <= 6, "\(sample.count) servers")
+            }
+            #expect(lost.current <= 5 * 16, "\(lost.current) connections were lost")
+            try eventually("all workers are there") { pooler.workers().count == setup.workers }
+            try Thread.concurrently(12) { _ in
+                let client = try pooler.connect()
+                for _ in 0..<10 { try client.query("select pg_sleep(0.005)") }
+            }
+            let direct = try Postgres.shared.connect(user: "postgres")
+            let servers = try count(direct, name)
+            #expect(servers <= 6)
+            #expect(try pooler.show("SERVERS").count == servers)
+        }
+    }
+}
