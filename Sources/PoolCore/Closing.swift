@@ -159,6 +159,7 @@ extension PoolCore {
         if !servers[server].isElsewhere { tellFreed(pools[pool].entry) }
         unlistServer(server)
         servers.remove(server)
+        if !pools[pool].welcomeWaiters.isEmpty { publishWaiting(pool) }
         if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
         checkPauses()

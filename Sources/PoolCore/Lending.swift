@@ -28,7 +28,8 @@ extension PoolCore {
     @inline(never)
     mutating func publishWaiting(_ pool: Handle<Pool>) {
         guard !identity.isAlone, !pools[pool].isReplaced else { return }
-        let welcome = pools[pool].welcomeWaiters.first
+        // Who waits to be welcomed needs a server only once; one that is being opened will do.
+        let welcome = pools[pool].loginCount > 0 ? Handle<Client>.none : pools[pool].welcomeWaiters.first
         let first = firstWaiter(pool)
         var since = first.isNone ? UInt64.max : clients[first].waitStart
         if !welcome.isNone { since = min(since, clients[welcome].waitStart) }

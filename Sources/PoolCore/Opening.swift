@@ -182,6 +182,7 @@ extension PoolCore {
         pools[pool].serverCounts[Int(servers[server].state.rawValue)] &+= 1
         databases[Int(pools[pool].database)].serverCount += 1
         users[Int(pools[pool].user)].serverCount += 1
+        if !pools[pool].welcomeWaiters.isEmpty { publishWaiting(pool) }
     }
 
     /// Whether the server is still wanted; it may be gone before the action that speaks of it is carried out.

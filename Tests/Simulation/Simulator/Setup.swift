@@ -161,8 +161,8 @@ struct Setup {
     /// The setup in a line.
     var words: String {
         "seed \(seed): \(workers) workers, pool_mode \(mode), \(databases) databases, \(users) users, "
-            + "\(clients) clients of \(bursts) bursts, pool size \(poolSize), max_prepared_statements \(maxPrepared), "
-            + "\(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
+            + "\(clients) clients of \(bursts) bursts, pool size \(poolSize), "
+            + "max_prepared_statements \(maxPrepared), \(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
             + (lines.isEmpty ? "" : ", " + lines.joined(separator: ", "))
     }
 }
