@@ -181,7 +181,17 @@ extension WorkerLoop {
     private mutating func detach(_ connection: ConnectionID) {
         guard contains(connection), self[connection].state == .open else { return }
         self[connection].isDetaching = true
-        armReceive(connection)
+        detaching.append(connection)
+    }
+
+    /// Stops receiving on connections that are to be handed over. Not as soon as the core wants it: bytes
+    /// behind those that led to it may be about to be held.
+    @inline(never)
+    mutating func stopDetaching() {
+        for connection in detaching where contains(connection) && self[connection].isDetaching {
+            armReceive(connection)
+        }
+        detaching.removeAll()
     }
 
     /// Has the receive on a connection end that is to be handed over; it may still bring something.

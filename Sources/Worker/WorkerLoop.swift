@@ -64,6 +64,8 @@ struct WorkerLoop: ~Copyable {
 
     /// Events that carrying out actions brought about at once.
     var afterwards: [Event] = []
+    /// Connections that are to be handed over, on which receiving has to stop.
+    var detaching: [ConnectionID] = []
     /// Messages to the supervisor that found its channel full.
     var unsent: [ControlMessage] = []
     /// Messages to other workers that found their inboxes full.
@@ -111,7 +113,8 @@ struct WorkerLoop: ~Copyable {
         let now = loop.nowNanoseconds
         let timeout: UInt64? = due == .max ? nil : due > now ? due - now : 0
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
-        let mayRest = resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty
+        let mayRest =
+            resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty && detaching.isEmpty
         loop.wait(timeoutNanoseconds: mayRest ? timeout : 0, busyPollNanoseconds: budget)
         setTime()
         var index = 0
@@ -126,6 +129,7 @@ struct WorkerLoop: ~Copyable {
             deliverResumed()
         }
         meetDeadlines()
+        if !detaching.isEmpty { stopDetaching() }
         if !afterwards.isEmpty { flushAfterwards() }
         startSends()
         feedStarved()

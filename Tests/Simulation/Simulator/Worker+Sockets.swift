@@ -222,8 +222,11 @@ extension Worker {
         case .detach(let id):
             guard let socket = socket(id), socket.state == .open else { return }
             socket.isDetaching = true
-            arm(socket)
-            finishDetaching(socket)
+            // Not at once: bytes behind those that led here may be about to be kept.
+            world.schedule(after: 0) {
+                self.arm(socket)
+                self.finishDetaching(socket)
+            }
         case .attach(let id):
             guard let socket = socket(id) else { return }
             socket.isDetaching = false
