@@ -160,9 +160,10 @@ struct Setup {
 
     /// The setup in a line.
     var words: String {
-        "seed \(seed): \(workers) workers, pool_mode \(mode), \(databases) databases, \(users) users, "
-            + "\(clients) clients of \(bursts) bursts, pool size \(poolSize), "
-            + "max_prepared_statements \(maxPrepared), \(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
+        let people = "\(databases) databases, \(users) users, \(clients) clients of \(bursts) bursts"
+        let limits = "pool size \(poolSize), max_prepared_statements \(maxPrepared)"
+        let network = "\(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
+        return "seed \(seed): \(workers) workers, pool_mode \(mode), \(people), \(limits), \(network)"
             + (lines.isEmpty ? "" : ", " + lines.joined(separator: ", "))
     }
 }
