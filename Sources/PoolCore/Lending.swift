@@ -11,6 +11,9 @@ extension PoolCore {
     static var fairnessSlack: UInt64 { 2_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
+    /// A worker that has not turned for so long is given nothing; one in which somebody waits turns every
+    /// third of a second.
+    private static var silenceLimit: UInt64 { 1_000_000_000 }
 
     // MARK: Saying what is wanted and what is to spare
 
@@ -18,10 +21,16 @@ extension PoolCore {
     @inline(__always)
     func publishIdle(_ pool: Handle<Pool>) {
         guard !identity.isAlone, !pools[pool].isReplaced else { return }
-        let oldest = hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
+        let oldest = oldestIdle(pool)
         ledger.publish(
             pools[pool].entry, idle: Int(pools[pool].idle.count),
             oldest: oldest.isNone ? 0 : servers[oldest].lastActivity)
+    }
+
+    /// The free server that rests longest, or none.
+    @inline(__always)
+    private func oldestIdle(_ pool: Handle<Pool>) -> Handle<Server> {
+        hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
     }
 
     /// Tells the other workers how many clients wait here, and since when.
@@ -103,10 +112,13 @@ extension PoolCore {
                 // Meanwhile somebody here has it. There may be others to ask.
                 tell(Int(other), .freed)
             }
-        case .evict(let entry):
-            guard let pool = poolOfEntry[entry] else { return }
-            let oldest = hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
-            if !oldest.isNone { closeServer(oldest, reason: "evicted") }
+        case .evict(let entry, let other):
+            let oldest = poolOfEntry[entry].map { oldestIdle($0) } ?? .none
+            if !oldest.isNone {
+                closeServer(oldest, reason: "evicted")
+            } else if Int(other) < identity.count {
+                tell(Int(other), .freed)
+            }
         case .freed:
             openWhereSomebodyWaits()
         case .welcomeWanted(let entry, let other):
@@ -204,12 +216,18 @@ extension PoolCore {
         while mask != 0 {
             let worker = mask.trailingZeroBitCount
             mask &= mask &- 1
-            guard worker < identity.count else { continue }
+            guard worker < identity.count, !isSilent(worker) else { continue }
             let waiting = ledger.waiting(pools[pool].entry, in: worker)
             guard waiting.count > Int(pools[pool].lentTo[worker]) else { continue }
             if best.map({ waiting.since < $0.since }) ?? true { best = (worker, waiting.since) }
         }
         return best
+    }
+
+    /// Whether a worker in which somebody waits has not turned for long: it has been stopped, or hangs.
+    private func isSilent(_ worker: Int) -> Bool {
+        let heartbeat = segment.worker(worker).heartbeatMicroseconds &* 1000
+        return heartbeat > 0 && now > heartbeat &+ PoolCore.silenceLimit
     }
 
     // MARK: Sender
@@ -237,6 +255,7 @@ extension PoolCore {
             return keep(server)
         }
         servers[server].ticket = ticket
+        servers[server].requestStart = now
         transfers.append(server)
         let start = output.count
         let message = InboxMessage.lend(record(of: server, ticket))
@@ -261,12 +280,14 @@ extension PoolCore {
         scheduleUpkeep(at: pools[pool].lendsFrom)
     }
 
-    /// Looks what has become of the servers that are on their way, and ends what is over.
+    /// Looks what has become of the servers that are on their way, and ends what is over. What a worker that
+    /// does not run has not taken is withdrawn.
     mutating func endTransfers() {
         guard !transfers.isEmpty else { return }
         for server in transfers {
-            guard servers.contains(server), let ticket = servers[server].ticket,
-                ledger.outcome(ticket) != .offered
+            guard servers.contains(server), let ticket = servers[server].ticket else { continue }
+            let isLate = now > servers[server].requestStart &+ PoolCore.silenceLimit
+            guard ledger.outcome(ticket) != .offered || isLate && isSilent(Int(servers[server].borrower))
             else { continue }
             endTransfer(server)
         }

@@ -43,7 +43,7 @@ extension PoolCore {
             let client = candidate
             candidate = clients[client].links.next
             guard clients[client].replication != .none, clients[client].server.isNone else { continue }
-            guard now >= pools[pool].retryAt, reserve(pool, size: 0) == nil else { return }
+            guard now >= pools[pool].retryAt, reserve(pool, size: 0, isApart: true) == nil else { return }
             openServer(pool, for: client)
         }
     }
@@ -86,15 +86,19 @@ extension PoolCore {
     /// Counts one more server of this pool in the ledger, unless a limit is in the way. The idle server that
     /// was used longest ago gives way to it, here or in another worker.
     ///
-    /// - Parameter size: how many servers the pool may have, 0 for any number.
-    private mutating func reserve(_ pool: Handle<Pool>, size: Int) -> LedgerLimit? {
+    /// - Parameters:
+    ///   - size: how many servers the pool may have, 0 for any number.
+    ///   - isApart: for a replication client, to whom a free server of the pool is of no use.
+    private mutating func reserve(
+        _ pool: Handle<Pool>, size: Int, isApart: Bool = false
+    ) -> LedgerLimit? {
         guard servers.count < servers.capacity else { return .instance }
         let limits = ServerLimits(
             pool: size, database: Int(pools[pool].settings.maxDatabaseConnections),
             user: Int(pools[pool].settings.maxUserConnections))
         while let obstacle = ledger.open(pools[pool].entry, limits) {
             let (database, user) = (pools[pool].database, pools[pool].user)
-            if obstacle == .pool || askForIdle(pool) { return obstacle }
+            if obstacle == .pool || !isApart && askForIdle(pool) { return obstacle }
             switch obstacle {
             case .pool, .instance:
                 return obstacle
@@ -104,7 +108,7 @@ extension PoolCore {
                 if evict(database: nil, user: user) { continue }
             }
             if !identity.isAlone, let rest = ledger.oldestIdle(sharing: obstacle, with: pools[pool].entry) {
-                tell(rest.worker, .evict(rest.pool))
+                tell(rest.worker, .evict(rest.pool, by: UInt16(identity.index)))
             }
             return obstacle
         }

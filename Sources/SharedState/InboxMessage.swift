@@ -27,8 +27,9 @@ public enum InboxMessage: Equatable, Sendable {
     case welcomeWanted(LedgerPool, by: UInt16)
     /// What clients of a pool are welcomed with.
     case welcome(PoolDescription)
-    /// A limit is full, and a free server of this pool at the receiver counts in it: it is to be closed.
-    case evict(LedgerPool)
+    /// A limit is full for the worker `by`, and a free server of this pool at the receiver counts in it: it
+    /// is to be closed.
+    case evict(LedgerPool, by: UInt16)
     /// A server has been closed that counted in a limit for which somebody waits at the receiver, or a server
     /// that the receiver wanted is not free any more: it is to try again.
     case freed
@@ -65,15 +66,13 @@ public enum InboxMessage: Equatable, Sendable {
             let record = server.encoded()
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .wanted(let pool, let asker), .welcomeWanted(let pool, let asker):
+        case .wanted(let pool, let asker), .welcomeWanted(let pool, let asker), .evict(let pool, let asker):
             writer.add(.pool, UInt64(pool.index))
             writer.add(.sender, UInt64(asker))
         case .welcome(let pool):
             let record = pool.encoded()
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .evict(let pool):
-            writer.add(.pool, UInt64(pool.index))
         case .freed:
             break
         }
@@ -124,7 +123,9 @@ public enum InboxMessage: Equatable, Sendable {
         case InboxMessage.welcomeKind:
             message = .welcome(try PoolDescription(decoding: try reader.bytes(.payload)))
         case InboxMessage.evictKind:
-            message = .evict(LedgerPool(index: try reader.number(.pool, as: Int32.self)))
+            message = .evict(
+                LedgerPool(index: try reader.number(.pool, as: Int32.self)),
+                by: try reader.number(.sender, as: UInt16.self))
         case InboxMessage.freedKind:
             message = .freed
         default:

@@ -101,6 +101,41 @@ import Testing
         }
     }
 
+    /// A worker is stopped with clients in it that wait: those of the others go on, and when it runs again so
+    /// do its own.
+    @Test(.enabled(if: Options.isOurs), arguments: several)
+    func aStoppedWorkerStopsNobodyElse(setup: Setup) async throws {
+        let settings = ["default_pool_size": "2", "query_wait_timeout": "60"]
+        try await withPooler(setup, Configuration(settings: settings)) { pooler throws in
+            let clients = try (0..<24).map { _ in try pooler.connect() }
+            for client in clients { try client.query("select 1") }
+            var tried = 0
+            for worker in pooler.workers() {
+                kill(worker, SIGSTOP)
+                defer { kill(worker, SIGCONT) }
+                // Those of the stopped worker can be told from the others by their silence.
+                for client in clients { try client.send("select pg_sleep(0.01)") }
+                let deadline = now() + 4
+                let served = clients.filter { $0.hasInput(within: max(0.01, deadline - now())) }
+                for client in served { try client.finish() }
+                // Unless it is that which has all the servers.
+                if !served.isEmpty {
+                    tried += 1
+                    for _ in 0..<20 {
+                        for client in served { try client.send("select 1") }
+                        for client in served { #expect(try client.finish(within: 5).value == "1") }
+                    }
+                }
+                kill(worker, SIGCONT)
+                for client in clients where !served.contains(where: { $0 === client }) {
+                    try client.finish()
+                }
+                for client in clients { #expect(try client.query("select 2").value == "2") }
+            }
+            #expect(tried > 0)
+        }
+    }
+
     /// Workers are killed while clients are at work: those of the others notice nothing, no limit is exceeded
     /// for longer than PostgreSQL takes to notice that its clients are gone, and in the end all is as before.
     @Test(.enabled(if: Options.isOurs), arguments: several)

@@ -48,7 +48,7 @@ import Testing
         rigs[0].run(client, server, "select 1")
         let other = rigs[1].client()
         let lent = try carry(rigs)
-        #expect(lent.count == 1)
+        try #require(lent.count == 1)
         #expect(rigs[1].types(other).hasSuffix("Z"))
         rigs[1].receive(other, Send.query("select 2"))
         #expect(rigs[1].raw(lent[0]) == Send.query("select 2"))
@@ -77,7 +77,7 @@ import Testing
         rigs[0].run(client, server, "commit")
         #expect(rigs[0].state(of: near) == .waiting)
         let lent = try carry(rigs)
-        #expect(lent.count == 1)
+        try #require(lent.count == 1)
         #expect(rigs[1].raw(lent[0]) == Send.query("select 'far'"))
         #expect(rigs[0].state(of: near) == .waiting)
         rigs[1].receive(lent[0], Send.complete("SELECT 1") + Send.ready())
@@ -181,7 +181,7 @@ import Testing
         rigs[0].hasRoom = true
         rigs[0].advance(milliseconds: 20)
         let lent = try carry(rigs)
-        #expect(lent.count == 1)
+        try #require(lent.count == 1)
         #expect(rigs[1].raw(lent[0]) == Send.query("select 2"))
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
@@ -234,6 +234,34 @@ import Testing
         #expect(rigs[1].types(other).hasSuffix("Z"))
         #expect(rigs[1].core.ledger.faults().isEmpty)
         rigs[1].expectEmptiness()
+    }
+
+    /// A worker that has been stopped says that somebody waits there; nothing is lent to it, and what it has
+    /// not taken comes back.
+    @Test func aWorkerThatDoesNotRunIsGivenNothing() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (client, server) = rigs[0].session()
+        rigs[0].run(client, server, "begin", "T")
+        let other = rigs[1].client()
+        try carry(rigs)
+        rigs[1].receive(other, Send.query("select 2"))
+        let beat = rigs[1].core.now / 1000
+        rigs[0].core.segment.worker(1).beat(beat)
+        rigs[0].run(client, server, "commit")
+        #expect(rigs[0].record(of: server)?.state == .lending)
+        let post = try #require(rigs[0].takePosted().first { $0.server != nil })
+        rigs[0].advance(milliseconds: 2500)
+        #expect(rigs[0].record(of: server)?.state == .idle)
+        rigs[0].run(client, server, "select 1")
+        #expect(rigs[0].record(of: server)?.state == .idle)
+        // It goes on, and finds what was withdrawn.
+        let connection = try #require(try rigs[1].take(post))
+        #expect(!rigs[1].isOpen(connection))
+        rigs[0].core.segment.worker(1).beat(rigs[0].core.now / 1000)
+        rigs[1].advance(milliseconds: 500)
+        let lent = try #require(try carry(rigs).first)
+        #expect(rigs[1].raw(lent) == Send.query("select 2"))
+        #expect(rigs[0].core.ledger.faults().isEmpty)
     }
 
     @Test func clientsWaitingElsewhereProfitFromADeath() throws {
