@@ -423,9 +423,10 @@ extension PoolCore {
         servers[server].host = record.host
         servers[server].isUsed = record.isUsed
         servers[server].isFresh = record.isFresh
-        servers[server].connectedAt = record.connectedAt
+        // The sender may have looked at the clock later than this worker did in this turn.
+        servers[server].connectedAt = min(record.connectedAt, now)
         servers[server].connectedAtWall = record.connectedAtWall
-        servers[server].lastActivity = record.lastActivity
+        servers[server].lastActivity = min(record.lastActivity, now)
         servers[server].parameters = set(record.parameters)
         serverAddresses[server] = ServerAddress(
             remote: String(decoding: record.remote, as: UTF8.self), port: Int(record.remotePort),
