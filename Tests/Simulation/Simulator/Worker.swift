@@ -14,6 +14,8 @@ final class Worker {
     let index: Int
     let incarnation: UInt64
     var core: PoolCore
+    /// How far its clock, which is read once per turn, is behind.
+    let lag: UInt64
     /// The process has been killed; what is still scheduled for it means nothing.
     var isDead = false
     /// Numbers of orders it has acknowledged.
@@ -32,6 +34,7 @@ final class Worker {
         self.world = world
         self.index = index
         self.incarnation = incarnation
+        lag = world.setup.workers > 1 ? UInt64(world.random.below(4)) * 30_000 : 0
         core = PoolCore(
             configuration: world.configuration, userList: world.userList,
             identity: WorkerIdentity(
@@ -39,7 +42,7 @@ final class Worker {
             capacities: Capacities(
                 clients: 1024, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
             segment: world.segment, seed: world.setup.seed)
-        core.now = world.now
+        readClock()
         refillEntropy()
         execute([], from: nil)
     }
@@ -67,12 +70,19 @@ final class Worker {
     /// Tells the core of an event and carries out what it wants.
     func tell(_ event: Event) {
         guard !isDead else { return }
-        core.now = now
-        core.wallClock = now / 1000
+        readClock()
         if core.entropy.needsRefill { refillEntropy() }
         core.handle(event)
         execute([], from: nil)
     }
+
+    func readClock() {
+        core.now = max(core.now, now - lag)
+        core.wallClock = now / 1000
+    }
+
+    /// When upkeep is due by the clock of the world.
+    var nextUpkeep: UInt64 { core.nextUpkeep == .max ? .max : core.nextUpkeep + lag }
 
     /// Tells the core of an event in the next turn.
     func later(_ event: Event) { world.schedule(after: 0) { self.tell(event) } }

@@ -34,7 +34,7 @@ extension World {
     func checkWakeUps() {
         #if DEBUG || INVARIANTS
             guard setup.workers > 1, burials == 0, inboxes.allSatisfy(\.isEmpty) else { return }
-            guard living.contains(where: { now >= $0.core.nextUpkeep }) else { return }
+            guard living.contains(where: { now >= $0.nextUpkeep }) else { return }
             guard !sockets.contains(where: { $0.isDetaching && $0.state != .closed }) else { return }
             for waiting in living {
                 for (entry, pool) in waiting.core.poolOfEntry where waiting.core.waitsInVain(pool) {

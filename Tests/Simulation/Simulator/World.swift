@@ -122,20 +122,19 @@ final class World {
     }
 
     /// When something is due next.
-    private var nextTime: UInt64 { living.reduce(events.nextTime) { min($0, $1.core.nextUpkeep) } }
+    private var nextTime: UInt64 { living.reduce(events.nextTime) { min($0, $1.nextUpkeep) } }
 
     /// One turn of the workers: all that is due at the next point in time.
     func turn() {
         now = max(now, nextTime)
         for worker in living {
-            worker.core.now = now
-            worker.core.wallClock = now / 1000
+            worker.readClock()
         }
         while events.nextTime <= now, failure == nil { events.removeFirst()() }
         checkWakeUps()
         for worker in living {
             worker.deliverResumed()
-            if now >= worker.core.nextUpkeep, failure == nil {
+            if now >= worker.nextUpkeep, failure == nil {
                 worker.tell(.upkeep)
                 worker.deliverResumed()
             }
