@@ -306,6 +306,8 @@ extension Worker {
         socket.queued.append(bytes)
         markDirty(socket)
         if let source, source !== socket, socket.queued.count > setup.highWater {
+            // Bytes of the client before may be unsent: after an error in a COPY.
+            if socket.blocks !== source { unblock(socket) }
             source.isPaused = true
             socket.blocks = source
         }
