@@ -15,175 +15,6 @@ extension PoolCore {
     /// third of a second.
     private static var silenceLimit: UInt64 { 1_000_000_000 }
 
-    // MARK: Saying what is wanted and what is to spare
-
-    /// Tells the other workers how many free servers there are here.
-    @inline(__always)
-    func publishIdle(_ pool: Handle<Pool>) {
-        guard !identity.isAlone, !pools[pool].isReplaced else { return }
-        let oldest = oldestIdle(pool)
-        ledger.publish(
-            pools[pool].entry, idle: Int(pools[pool].idle.count),
-            oldest: oldest.isNone ? 0 : servers[oldest].lastActivity)
-    }
-
-    /// The free server that rests longest, or none.
-    @inline(__always)
-    private func oldestIdle(_ pool: Handle<Pool>) -> Handle<Server> {
-        hot.roundRobin ? pools[pool].idle.first : pools[pool].idle.last
-    }
-
-    /// Tells the other workers how many clients wait here, and since when.
-    @inline(never)
-    mutating func publishWaiting(_ pool: Handle<Pool>) {
-        guard !identity.isAlone, !pools[pool].isReplaced else { return }
-        // Who waits to be welcomed needs a server only once; one that is being opened will do.
-        let welcome = pools[pool].loginCount > 0 ? Handle<Client>.none : pools[pool].welcomeWaiters.first
-        let first = firstWaiter(pool)
-        var since = first.isNone ? UInt64.max : clients[first].waitStart
-        if !welcome.isNone { since = min(since, clients[welcome].waitStart) }
-        let count =
-            Int(pools[pool].waiters.count) - pools[pool].waitingReplication + (welcome.isNone ? 0 : 1)
-        ledger.publish(pools[pool].entry, waiting: count, since: count > 0 ? since : 0)
-        guard pools[pool].saysWaiting != (count > 0) else { return }
-        pools[pool].saysWaiting = count > 0
-        let (database, user) = (Int(pools[pool].database), Int(pools[pool].user))
-        databases[database].waitingPools += count > 0 ? 1 : -1
-        users[user].waitingPools += count > 0 ? 1 : -1
-        let names = ledger.names(of: pools[pool].entry)
-        ledger.publish(names.database, isWaiting: databases[database].waitingPools > 0)
-        ledger.publish(names.user, isWaiting: users[user].waitingPools > 0)
-    }
-
-    /// The client that has waited longest for an ordinary server, or none.
-    func firstWaiter(_ pool: Handle<Pool>) -> Handle<Client> {
-        guard Int(pools[pool].waiters.count) > pools[pool].waitingReplication else { return .none }
-        var candidate = pools[pool].waiters.first
-        while !candidate.isNone, clients[candidate].replication != .none {
-            candidate = clients[candidate].links.next
-        }
-        return candidate
-    }
-
-    /// Sends a message to another worker.
-    mutating func tell(_ worker: Int, _ message: InboxMessage) {
-        let start = output.count
-        guard (try? message.encode(incarnation: 0, into: &output)) != nil else { return }
-        actions.append(.tell(worker: worker, offset: start, count: output.count - start))
-    }
-
-    /// A limit is full, and somebody waits: whoever has a free server of the pool is asked to lend.
-    ///
-    /// - Returns: whether anybody has one.
-    mutating func askForIdle(_ pool: Handle<Pool>) -> Bool {
-        guard !identity.isAlone else { return false }
-        var isAsked = false
-        var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
-        if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
-        for other in 0..<identity.count where other != identity.index && missing > 0 {
-            let idle = ledger.idle(pools[pool].entry, in: other)
-            guard idle > 0 else { continue }
-            missing -= idle
-            isAsked = true
-            tell(other, .wanted(pools[pool].entry, by: UInt16(identity.index)))
-        }
-        return isAsked
-    }
-
-    /// A server has been closed: whoever waits for one of the limits it counted in tries again.
-    mutating func tellFreed(_ entry: LedgerPool) {
-        guard !identity.isAlone else { return }
-        var mask = ledger.othersLimited(entry) & ~freedTold
-        freedTold |= mask
-        while mask != 0 {
-            let other = mask.trailingZeroBitCount
-            mask &= mask &- 1
-            if other < identity.count { tell(other, .freed) }
-        }
-    }
-
-    /// What another worker says.
-    mutating func told(_ message: InboxMessage) {
-        switch message {
-        case .wanted(let entry, let other):
-            if let pool = poolOfEntry[entry], !pools[pool].idle.isEmpty {
-                serveWaiters(pool)
-            } else if Int(other) < identity.count {
-                // Meanwhile somebody here has it. There may be others to ask.
-                tell(Int(other), .freed)
-            }
-        case .evict(let entry, let other):
-            let oldest = poolOfEntry[entry].map { oldestIdle($0) } ?? .none
-            if !oldest.isNone {
-                closeServer(oldest, reason: "evicted")
-            } else if Int(other) < identity.count {
-                tell(Int(other), .freed)
-            }
-        case .freed:
-            openWhereSomebodyWaits()
-        case .welcomeWanted(let entry, let other):
-            guard let pool = poolOfEntry[entry], pools[pool].welcomeMessages != 0 else { return }
-            if Int(other) < identity.count { tell(Int(other), .welcome(description(of: pool))) }
-        case .welcome(let description):
-            learnWelcome(description)
-        case .cancel, .cancelAnswer, .drop, .lend:
-            break
-        }
-    }
-
-    /// The first client of a pool here logs in: another worker may know what to welcome it with.
-    mutating func askForWelcome(_ pool: Handle<Pool>) {
-        guard !identity.isAlone else { return }
-        for other in 0..<identity.count where other != identity.index {
-            guard ledger.holds(pools[pool].entry, in: other) else { continue }
-            tell(other, .welcomeWanted(pools[pool].entry, by: UInt16(identity.index)))
-        }
-    }
-
-    /// What clients are welcomed with has been learnt: those who wait for it elsewhere need not wait for a
-    /// server.
-    mutating func tellWelcome(_ pool: Handle<Pool>) {
-        guard !identity.isAlone else { return }
-        var mask = ledger.othersWaiting(pools[pool].entry)
-        while mask != 0 {
-            let other = mask.trailingZeroBitCount
-            mask &= mask &- 1
-            if other < identity.count { tell(other, .welcome(description(of: pool))) }
-        }
-    }
-
-    private func description(of pool: Handle<Pool>) -> PoolDescription {
-        var description = PoolDescription(
-            epoch: lastEpoch, database: databases[Int(pools[pool].database)].name,
-            user: users[Int(pools[pool].user)].name)
-        description.welcomeParameters = list(pools[pool].welcomeParameters)
-        description.welcomeMessages = [UInt8](copying: bytes[pools[pool].welcomeMessages])
-        return description
-    }
-
-    /// Takes over what another worker knows of a pool, unless an order has made it old.
-    private mutating func learnWelcome(_ description: PoolDescription) {
-        guard let database = databaseIndex[description.database], let user = userIndex[description.user],
-            let pool = poolIndex[poolKey(database, user)], description.epoch >= lastEpoch
-        else { return }
-        learnWelcome(description, pool)
-        welcomeWaiters(pool)
-    }
-
-    private mutating func learnWelcome(_ description: PoolDescription, _ pool: Handle<Pool>) {
-        guard pools[pool].welcomeMessages == 0, !description.welcomeMessages.isEmpty else { return }
-        pools[pool].welcomeMessages = bytes.intern(description.welcomeMessages)
-        parameters.release(pools[pool].welcomeParameters, &bytes)
-        pools[pool].welcomeParameters = set(description.welcomeParameters)
-    }
-
-    private mutating func openWhereSomebodyWaits() {
-        for slot in 0..<pools.slotLimit {
-            guard let pool = pools.handle(at: slot) else { continue }
-            if !pools[pool].waiters.isEmpty || !pools[pool].welcomeWaiters.isEmpty { openServers(pool) }
-        }
-    }
-
     // MARK: Serving all workers
 
     /// Gives free servers to those who have waited longest, here and elsewhere.
@@ -216,7 +47,9 @@ extension PoolCore {
         while mask != 0 {
             let worker = mask.trailingZeroBitCount
             mask &= mask &- 1
-            guard worker < identity.count, !isSilent(worker) else { continue }
+            guard worker < identity.count, !isSilent(worker, nanoseconds: PoolCore.silenceLimit) else {
+                continue
+            }
             let waiting = ledger.waiting(pools[pool].entry, in: worker)
             guard waiting.count > Int(pools[pool].lentTo[worker]) else { continue }
             if best.map({ waiting.since < $0.since }) ?? true { best = (worker, waiting.since) }
@@ -224,10 +57,10 @@ extension PoolCore {
         return best
     }
 
-    /// Whether a worker in which somebody waits has not turned for long: it has been stopped, or hangs.
-    private func isSilent(_ worker: Int) -> Bool {
+    /// Whether a worker has not turned for so long: then it has been stopped, or hangs.
+    func isSilent(_ worker: Int, nanoseconds: UInt64) -> Bool {
         let heartbeat = segment.worker(worker).heartbeatMicroseconds &* 1000
-        return heartbeat > 0 && now > heartbeat &+ PoolCore.silenceLimit
+        return heartbeat > 0 && now > heartbeat &+ nanoseconds
     }
 
     // MARK: Sender
@@ -287,7 +120,9 @@ extension PoolCore {
         for server in transfers {
             guard servers.contains(server), let ticket = servers[server].ticket else { continue }
             let isLate = now > servers[server].requestStart &+ PoolCore.silenceLimit
-            guard ledger.outcome(ticket) != .offered || isLate && isSilent(Int(servers[server].borrower))
+            guard
+                ledger.outcome(ticket) != .offered
+                    || isLate && isSilent(Int(servers[server].borrower), nanoseconds: PoolCore.silenceLimit)
             else { continue }
             endTransfer(server)
         }
@@ -362,7 +197,7 @@ extension PoolCore {
         return record
     }
 
-    private func list(_ set: ParameterSetID) -> [Parameter] {
+    func list(_ set: ParameterSetID) -> [Parameter] {
         let values = parameters.values(set)
         var result: [Parameter] = []
         for index in 0..<Parameters.limit where values[index] != 0 {
@@ -446,7 +281,7 @@ extension PoolCore {
     }
 
     /// The set of these parameters, as far as they are tracked here; with one reference.
-    private mutating func set(_ list: [Parameter]) -> ParameterSetID {
+    mutating func set(_ list: [Parameter]) -> ParameterSetID {
         var values = ParameterValues(repeating: 0)
         for parameter in list {
             guard let index = parameters.index(of: parameter.name.rawSpan) else { continue }
