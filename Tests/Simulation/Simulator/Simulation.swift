@@ -137,8 +137,9 @@ extension World {
 
     #if DEBUG || INVARIANTS
         private func checkEmptiness(of worker: Worker) {
-            if worker.core.clients.count != 0 {
-                fail("\(worker.core.clients.count) clients have left and are kept")
+            for slot in 0..<worker.core.clients.slotLimit {
+                guard let client = worker.core.clients.handle(at: slot) else { continue }
+                fail("a client has left and is kept: \(worker.core.clients[client].state)")
             }
             for slot in 0..<worker.core.servers.slotLimit {
                 guard let server = worker.core.servers.handle(at: slot) else { continue }

@@ -54,6 +54,11 @@ extension Worker {
             if random.chance(70) { socket.incoming.truncate(to: random.below(socket.incoming.count + 1)) }
             socket.outgoing.removeAll()
             socket.outgoingEnd = .reset
+            // A send that waits for room fails.
+            if socket.waitsForRoom {
+                socket.waitsForRoom = false
+                world.schedule(after: latency()) { self.sent(socket) }
+            }
         }
         arm(socket)
     }
