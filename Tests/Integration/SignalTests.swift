@@ -113,7 +113,10 @@ import Testing
     func thePidFileHoldsThePidAndGoesAway(setup: Setup) async throws {
         let folder = try await onThreadValue { try Folder.shared.make("pid") }
         try await withPooler(setup, Configuration(settings: ["pidfile": "\(folder)/pid"])) { pooler throws in
-            #expect(try readFile("\(folder)/pid") == "\(pooler.process.pid)\n")
+            // Its sockets listen before its pid file is there.
+            try eventually("the pid file is there") {
+                (try? readFile("\(folder)/pid")) == "\(pooler.process.pid)\n"
+            }
             #expect(throws: Failure.self, "a second one does not start") {
                 try Child.run([Folder.binary, pooler.configurationFile], within: 10)
             }
