@@ -1,6 +1,7 @@
 #include "cshared.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,6 +49,13 @@ int cshared_lock_within(cshared_ledger *ledger, uint64_t nanoseconds) {
     until.tv_sec += (time_t)(end / 1000000000);
     until.tv_nsec = (long)(end % 1000000000);
     return taken(ledger, pthread_mutex_clocklock(mutex(ledger), CLOCK_MONOTONIC, &until));
+}
+
+int32_t cshared_lock_holder(const cshared_ledger *ledger) {
+    /* A robust lock's first word is what the kernel reads when a thread ends (futex(2), robust lists): the
+     * holder's thread id. Each of our processes that takes it has one thread. */
+    uint32_t word = __atomic_load_n((const uint32_t *)ledger->lock, __ATOMIC_RELAXED);
+    return (int32_t)(word & FUTEX_TID_MASK);
 }
 
 void cshared_lock_give(cshared_ledger *ledger) {

@@ -11,9 +11,6 @@ extension PoolCore {
     static var fairnessSlack: UInt64 { 2_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
-    /// A worker that has not turned for so long is given nothing; one in which somebody waits turns every
-    /// third of a second.
-    private static var silenceLimit: UInt64 { 1_000_000_000 }
 
     // MARK: Serving all workers
 
@@ -47,7 +44,7 @@ extension PoolCore {
         while mask != 0 {
             let worker = mask.trailingZeroBitCount
             mask &= mask &- 1
-            guard worker < identity.count, !isSilent(worker, nanoseconds: PoolCore.silenceLimit) else {
+            guard worker < identity.count, !isSilent(worker) else {
                 continue
             }
             let waiting = ledger.waiting(pools[pool].entry, in: worker)
@@ -57,10 +54,10 @@ extension PoolCore {
         return best
     }
 
-    /// Whether a worker has not turned for so long: then it has been stopped, or hangs.
-    func isSilent(_ worker: Int, nanoseconds: UInt64) -> Bool {
+    /// Whether a worker has not turned for long: then it has been stopped, or hangs, and is given nothing.
+    func isSilent(_ worker: Int) -> Bool {
         let heartbeat = segment.worker(worker).heartbeatMicroseconds &* 1000
-        return heartbeat > 0 && now > heartbeat &+ nanoseconds
+        return heartbeat > 0 && now > heartbeat &+ WorkerBlock.silenceNanoseconds
     }
 
     // MARK: Sender
@@ -119,10 +116,10 @@ extension PoolCore {
         guard !transfers.isEmpty else { return }
         for server in transfers {
             guard servers.contains(server), let ticket = servers[server].ticket else { continue }
-            let isLate = now > servers[server].requestStart &+ PoolCore.silenceLimit
+            let isLate = now > servers[server].requestStart &+ WorkerBlock.silenceNanoseconds
             guard
                 ledger.outcome(ticket) != .offered
-                    || isLate && isSilent(Int(servers[server].borrower), nanoseconds: PoolCore.silenceLimit)
+                    || isLate && isSilent(Int(servers[server].borrower))
             else { continue }
             endTransfer(server)
         }

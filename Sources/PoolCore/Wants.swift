@@ -72,8 +72,7 @@ extension PoolCore {
         var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
         if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
         for other in 0..<identity.count where other != identity.index && missing > 0 {
-            // One in which there is nothing but free servers turns once a second.
-            guard !isSilent(other, nanoseconds: 2_500_000_000) else { continue }
+            guard !isSilent(other) else { continue }
             let idle = ledger.idle(pools[pool].entry, in: other)
             guard idle > 0 else { continue }
             missing -= idle

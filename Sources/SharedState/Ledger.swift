@@ -130,6 +130,12 @@ public struct Ledger {
         return result
     }
 
+    /// The process that has the lock at this moment, if one has: while it is stopped, everybody waits.
+    public var lockHolder: Int32? {
+        let holder = unsafe cshared_lock_holder(head)
+        return holder == 0 ? nil : holder
+    }
+
     /// How often the holder of the lock had died.
     public var recoveryCount: UInt64 { unsafe cshared_load(cshared_ledger_recoveries(head)) }
 

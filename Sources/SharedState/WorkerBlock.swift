@@ -35,6 +35,11 @@ public enum WorkerState: UInt64, Sendable {
 /// One worker's part of the segment. A handle; copies name the same block.
 @safe
 public struct WorkerBlock {
+    /// How often a worker that has nothing to do says that its loop turns.
+    public static let beatNanoseconds: UInt64 = 200_000_000
+    /// A worker whose loop has not turned for so long has been stopped, or hangs: it is given nothing new.
+    public static let silenceNanoseconds: UInt64 = 600_000_000
+
     /// The worker's index, from 0.
     public let index: Int
     let layout: SegmentLayout

@@ -36,6 +36,18 @@ struct ListenerSet {
         }
     }
 
+    /// The sockets from which only this worker accepts.
+    func queues(ofWorker index: Int) -> [Int32] {
+        entries.filter { $0.sharing == .own }.map { $0.descriptors[index] }
+    }
+
+    /// Has new TCP connections go to these workers only.
+    mutating func steer(to workers: [Int]) throws(SystemError) {
+        for entry in entries where entry.sharing == .own && entry.descriptors.count > 1 {
+            try Listener.steer(entry.descriptors[0], to: workers.map { UInt32($0) })
+        }
+    }
+
     /// Opens everything the settings name.
     ///
     /// An address that cannot be listened on is a warning, as in PgBouncer; that none can is the caller's

@@ -52,6 +52,8 @@ extension Supervisor {
         workers[index].incarnation = incarnation
         workers[index].isReady = false
         workers[index].isDrained = false
+        workers[index].isSilent = false
+        workers[index].killNanoseconds = nil
         workers[index].startedNanoseconds = Clock.monotonicNanoseconds
         workers[index].reportedDroppedCount = 0
     }

@@ -42,6 +42,8 @@ final class Supervisor {
     /// When the next statistics line is due, monotonic.
     var nextStatsNanoseconds: UInt64
     var isPaused = false
+    /// Which workers are silent, and who takes new connections.
+    var watch = WorkerWatch()
     /// How the instance is ending, once it is.
     var shutdown: ShutdownMode?
     /// When workers that were told to end at once are killed.
@@ -94,9 +96,10 @@ final class Supervisor {
                 slot.channel?.descriptor ?? -1, slot.channel?.isWaiting == true ? [.read, .write] : .read)
         }
         let connections = console.connections
+        let orphans = orphanedQueues
         let interests =
             [Poll.Interest(signals, .read), Poll.Interest(wake, .read)] + channels
-            + connections.map(\.interest) + log.interests
+            + connections.map(\.interest) + orphans.map { Poll.Interest($0, .read) } + log.interests
         let ready = Poll.wait(interests, milliseconds: waitMilliseconds)
         if ready[1].canRead {
             Descriptors.clear(event: wake)
@@ -109,6 +112,10 @@ final class Supervisor {
         for (offset, connection) in connections.enumerated() {
             let found = ready[2 + channels.count + offset]
             if found.canRead || found.canWrite { attend(connection, found) }
+        }
+        let firstOrphan = 2 + channels.count + connections.count
+        for (offset, queue) in orphans.enumerated() where ready[firstOrphan + offset].canRead {
+            serveOrphans(of: queue)
         }
         if ready[0].canRead { takeSignals() }
         keepTime(Clock.monotonicNanoseconds)
@@ -133,6 +140,7 @@ final class Supervisor {
         times += barriers.compactMap(\.deadlineNanoseconds)
         times += console.collections.map(\.deadlineNanoseconds)
         if configuration.settings.statsPeriodNanoseconds > 0 { times.append(nextStatsNanoseconds) }
+        times.append(watch.nextNanoseconds)
         return times
     }
 
@@ -144,6 +152,7 @@ final class Supervisor {
         if let time = helper.nextStartNanoseconds, time <= now { startHelper() }
         if let run = reload.run, run.deadlineNanoseconds <= now { run.abandon() }
         if let time = killNanoseconds, time <= now { killWorkers() }
+        watchWorkers(now)
         expireBarriers(now)
         settleCollections(now)
         endStatsPeriod(now)

@@ -22,6 +22,10 @@ struct WorkerSlot {
     var isReady = false
     /// Whether the process has said that nothing is left to serve.
     var isDrained = false
+    /// It has not turned for long: new connections go to others.
+    var isSilent = false
+    /// When a worker that hangs is killed, after it was asked to leave a core file.
+    var killNanoseconds: UInt64?
     /// When the process was started, monotonic.
     var startedNanoseconds: UInt64 = 0
     /// When the next process starts; `nil` while one runs or none is wanted.

@@ -61,6 +61,18 @@ public enum Listener {
         try Socket.setOption(descriptor, Int32(IPPROTO_TCP), TCP_DEFER_ACCEPT, seconds, "TCP_DEFER_ACCEPT")
     }
 
+    /// Has new connections to an address go to some of its sockets only, each as likely as the others.
+    ///
+    /// What has been connected stays in the queue where it is.
+    /// - Parameters:
+    ///   - descriptor: any of the sockets that share the address (`sharesPort`).
+    ///   - places: which of them, counted in the order in which they began to listen; at most 64.
+    public static func steer(_ descriptor: Int32, to places: [UInt32]) throws(SystemError) {
+        guard unsafe clinux_steer(descriptor, places, UInt32(places.count)) == 0 else {
+            throw SystemError("steer new connections (SO_ATTACH_REUSEPORT_CBPF)")
+        }
+    }
+
     private static func bound(
         _ address: SocketAddress, sharesPort: Bool
     ) throws(SystemError) -> Int32 {

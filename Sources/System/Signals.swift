@@ -24,6 +24,8 @@ public enum Signals {
     public static let brokenPipe: Int32 = SIGPIPE
     /// Ends a process that does not listen.
     public static let kill: Int32 = SIGKILL
+    /// Ends a process with a core file.
+    public static let abort: Int32 = SIGABRT
 
     /// What an operator sends to the supervisor, plus the end of a child.
     public static let ofSupervisor: [Int32] = [

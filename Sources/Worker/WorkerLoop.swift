@@ -111,7 +111,7 @@ struct WorkerLoop: ~Copyable {
     private mutating func turn() {
         let due = min(core.nextUpkeep, nextDeadline())
         let now = loop.nowNanoseconds
-        let timeout: UInt64? = due == .max ? nil : due > now ? due - now : 0
+        let timeout = due > now ? min(due - now, WorkerBlock.beatNanoseconds) : 0
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
         let mayRest =
             resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty && detaching.isEmpty

@@ -32,7 +32,8 @@ import Testing
         let expected = Self.pgbouncerOrder.split(separator: " ").map(String.init)
         #expect(expected.count == 100)
         #expect(
-            SettingTable.settings.map(\.setting.name) == expected + ["workers", "io_backend", "busy_poll"])
+            SettingTable.settings.map(\.setting.name)
+                == expected + ["workers", "io_backend", "worker_hang_timeout", "busy_poll"])
     }
 
     @Test func theSettingsThatOnlyARestartAppliesArePgBouncersAndOurs() {
@@ -79,7 +80,7 @@ import Testing
 
     @Test func rowsOfShowConfigCarryTheDefaults() {
         let rows = Configuration().configRows()
-        #expect(rows.count == 103)
+        #expect(rows.count == 104)
         for row in rows where row.key != "verbose" { #expect(row.value == row.defaultText, "\(row.key)") }
         #expect(rows.last { $0.key == "verbose" }?.value == "0")
         let port = rows.first { $0.key == "listen_port" }

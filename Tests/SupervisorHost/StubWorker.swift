@@ -1,8 +1,9 @@
 import Base
 import Config
 import Glibc
-import SharedState
 import System
+
+@testable import SharedState
 
 /// A worker whose clients say, line by line, what it is to do, and get a line back.
 struct StubWorker: ~Copyable {
@@ -45,7 +46,8 @@ struct StubWorker: ~Copyable {
     mutating func turn() {
         let listeners = context.listeners.filter { !isEnding || $0.family == .unix }.map(\.descriptor)
         let descriptors = [lost, context.control] + listeners + clients
-        let ready = Poll.wait(descriptors.map { Poll.Interest($0, .read) }, milliseconds: -1)
+        let ready = Poll.wait(descriptors.map { Poll.Interest($0, .read) }, milliseconds: 200)
+        segment.worker(context.index).beat(Clock.monotonicNanoseconds / 1000)
         if ready[0].canRead { Process.exitNow(0) }
         let all = clients
         for (index, listener) in listeners.enumerated() where ready[2 + index].canRead {
@@ -101,6 +103,8 @@ struct StubWorker: ~Copyable {
             default: break
             }
             send(.acknowledged(epoch: order.epoch, problem: []))
+        case .acceptedDescriptor:
+            return clients.append(descriptors[0])
         case .rowsWanted(let request, let kind):
             if isMute { return }
             var writer = RowWriter()
@@ -150,6 +154,9 @@ struct StubWorker: ~Copyable {
             log("last words")
             kill(Process.id, SIGKILL)
             answer = ""
+        case "stop-locked":
+            segment.ledger(of: context.index).locked { _ = kill(Process.id, SIGSTOP) }
+            answer = "went on"
         case "exit": Process.exitNow(Int32(argument) ?? 0)
         case "title":
             let bytes = (try? FileSystem.read("/proc/self/cmdline")) ?? []

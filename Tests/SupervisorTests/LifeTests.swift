@@ -80,6 +80,7 @@ import Testing
         #expect(try instance.ask("resolve 127.0.0.1") == "127.0.0.1")
     }
 
+    /// It looks five times a second whether its workers turn.
     @Test func anIdleSupervisorSleeps() throws {
         let instance = try Instance()
         usleep(300_000)
@@ -92,7 +93,7 @@ import Testing
         let before = try wakeUps()
         sleep(2)
         let after = try wakeUps()
-        #expect(after - before <= 2)
+        #expect(after - before <= 12)
     }
 
     /// Nobody reads the log: the instance serves on, and says later how much was lost.

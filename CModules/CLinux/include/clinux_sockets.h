@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -50,6 +51,30 @@ static inline int clinux_set_option(int fd, int level, int name, int value) {
 static inline int clinux_get_option(int fd, int level, int name, int *value) {
     socklen_t length = sizeof *value;
     return getsockopt(fd, level, name, value, &length);
+}
+
+/* The sockets of a SO_REUSEPORT group that one program may name. */
+#define CLINUX_STEERED_LIMIT 64
+
+/* Has new connections of a listener's SO_REUSEPORT group go to the sockets with these places in it, each as
+ * likely as the others; a place is the order of listen(). 0, or -1 with errno. */
+static inline int clinux_steer(int fd, const uint32_t *places, uint32_t count) {
+    struct sock_filter program[2 + 2 * CLINUX_STEERED_LIMIT];
+    if (count == 0 || count > CLINUX_STEERED_LIMIT) {
+        errno = EINVAL;
+        return -1;
+    }
+    unsigned short length = 0;
+    program[length++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM));
+    program[length++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count);
+    for (uint32_t index = 0; index + 1 < count; index++) {
+        program[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, index, 0, 1);
+        program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, places[index]);
+    }
+    program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, places[count - 1]);
+    struct sock_fprog filter = {.len = length, .filter = program};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter);
 }
 
 static inline int clinux_bind(int fd, const void *address, uint32_t length) {

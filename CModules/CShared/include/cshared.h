@@ -242,6 +242,8 @@ void cshared_lock_make(cshared_ledger *ledger);
 int cshared_lock_take(cshared_ledger *ledger);
 int cshared_lock_within(cshared_ledger *ledger, uint64_t nanoseconds);
 void cshared_lock_give(cshared_ledger *ledger);
+/* The process that has the lock, 0 for none. */
+int32_t cshared_lock_holder(const cshared_ledger *ledger);
 
 /* Where each field is. Swift gives no promise about the address of `pointee.field`; C does. */
 #define CSHARED_FIELD(type, field) \

@@ -169,6 +169,8 @@ public struct Settings: Equatable, Sendable {
     // Ours.
     /// Worker processes; `nil` for `auto`.
     public var workers: Int?
+    /// `worker_hang_timeout`; 0 for never.
+    public var workerHangTimeoutNanoseconds: UInt64 = 0
     /// `io_backend`.
     public var ioBackend = IOBackend.auto
     /// Longest time a worker polls before it blocks, in microseconds; 0 for never.

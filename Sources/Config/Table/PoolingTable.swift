@@ -19,6 +19,12 @@ extension SettingTable {
                 "io_backend", "auto", \.ioBackend,
                 "The kernel interface of event loops; auto takes io_uring where it is allowed, else epoll."
             ).startupOnly,
+            row.seconds(
+                "worker_hang_timeout", "30", \.workerHangTimeoutNanoseconds,
+                """
+                A worker whose event loop has not turned for so long is ended and replaced; its clients are \
+                lost. Long before, after 0.6 s, new connections go to the other workers. 0 lets it hang.
+                """),
             row.custom(
                 "busy_poll", .integer(0...10_000), .microseconds, "100",
                 """
