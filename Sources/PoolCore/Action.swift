@@ -16,6 +16,12 @@ public enum Peer: BitwiseCopyable, Hashable {
     case server(Handle<Server>)
     /// The worker's end of the socket pair through which the supervisor serves this client's console.
     case console(Handle<Client>)
+
+    /// Whether this is a client.
+    @inlinable
+    public var isClient: Bool {
+        if case .client = self { true } else { false }
+    }
 }
 
 /// How a connection is to be closed.
@@ -60,15 +66,18 @@ public enum Action: BitwiseCopyable {
     case announceDrop(offset: Int, count: Int)
     /// Answer another worker's cancel request.
     case answerCancel(CancelTicket, isFound: Bool)
-    /// Stop receiving on this server's connection. Answered by `detached` when nothing is in flight on it.
+    /// Stop receiving on this client's or server's connection. Answered by `detached` when nothing is in
+    /// flight on it.
     case detach(ConnectionID)
     /// Receive again on a connection that was detached.
     case attach(ConnectionID)
-    /// Give this connection, which another worker has lent, to the core's server: start receiving on it.
-    case adopt(ConnectionID, Handle<Server>)
-    /// Send a detached server's descriptor to another worker, with a range of `output` as the message.
-    /// Answered by `passFailed` when there is no room.
-    case pass(Handle<Server>, worker: Int, offset: Int, count: Int)
+    /// Give this connection, which another worker has sent, to the core's client or server: start receiving on
+    /// it.
+    case adopt(ConnectionID, Peer)
+    /// Send a detached descriptor to another worker, with a range of `output`: for a server the message, for a
+    /// client its record, which what has been received and not used is put behind. Answered by `passFailed`
+    /// when there is no room.
+    case pass(Peer, worker: Int, offset: Int, count: Int)
     /// Send another worker a range of `output` as a message. When there is no room it is sent later.
     case tell(worker: Int, offset: Int, count: Int)
     /// Write a log line.

@@ -1,4 +1,5 @@
 public import Base
+import SharedState
 
 /// A client connection, from accept to close. Plain data; what is larger lives in tables beside it.
 public struct Client: Linked {
@@ -21,6 +22,8 @@ public struct Client: Linked {
         case relayed
         /// It brought a cancel key and waits until the cancel request has reached PostgreSQL; in no list.
         case cancelling
+        /// It is on its way to another worker; in `PoolCore.moves`.
+        case moving
     }
 
     public var links = ListLinks<Client>()
@@ -61,6 +64,10 @@ public struct Client: Linked {
     var hasUnnamedOnServer = false
     /// While `.cancelling` by way of other workers: how many of them have not answered yet.
     var awaitedAnswers: UInt16 = 0
+    /// While `.moving`: to which worker; -1 otherwise.
+    var destination: Int16 = -1
+    /// While `.moving`, from when its record has been sent: its slot in the ledger.
+    var ticket: TransferTicket?
     /// Its input is held until the server has answered all that is in flight.
     var awaitsReplies = false
     /// Its input is held until the prelude in front of it has succeeded.

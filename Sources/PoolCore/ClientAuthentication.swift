@@ -266,6 +266,7 @@ extension PoolCore {
         moveClient(client, to: .idle)
         clientLogins.removeValue(forKey: client)
         resume(client)
+        if lifecycle.isLeaving { sendAway(client) } else { sendHome(client) }
     }
 
     private mutating func appendKey(_ client: Handle<Client>) {

@@ -34,7 +34,7 @@ extension PoolCore {
             switch clients[client].state {
             case .idle, .linked:
                 return clientMessages(client, bytes)
-            case .waiting, .waitingForWelcome:
+            case .waiting, .waitingForWelcome, .moving:
                 clients[client].isHeld = true
                 return Consumption(consumed: 0, needed: 0)
             case .startup:

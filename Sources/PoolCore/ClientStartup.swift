@@ -249,14 +249,7 @@ extension PoolCore {
         _ client: Handle<Client>, _ login: ClientLogin, _ database: Int, _ user: Int
     ) -> ClientError? {
         let limits = clientLimits(login)
-        let secret = segment.secrets.instance
-        if databases[database].entry.isNone {
-            databases[database].entry =
-                ledger.join(Ledger.key(database: databases[database].name, secret)) ?? .none
-        }
-        if users[user].entry.isNone {
-            users[user].entry = ledger.join(Ledger.key(user: users[user].name, secret)) ?? .none
-        }
+        joinNames(database, user)
         if databases[database].entry.isNone || users[user].entry.isNone {
             // Where nothing is limited nothing need be counted.
             if limits.database > 0 || limits.user > 0 { return .login(.limit(.pools)) }
@@ -283,13 +276,31 @@ extension PoolCore {
         let (database, user) = (Int(clients[client].database), Int(clients[client].user))
         databases[database].clientCount -= 1
         users[user].clientCount -= 1
-        guard clients[client].isInLedger else { return }
-        ledger.dismiss(database: databases[database].entry, user: users[user].entry)
-        if databases[database].clientCount == 0 {
+        if clients[client].isInLedger {
+            ledger.dismiss(database: databases[database].entry, user: users[user].entry)
+        }
+        leaveNames(database, user)
+    }
+
+    /// Has a database and a user stand in the ledger, if there is room.
+    mutating func joinNames(_ database: Int, _ user: Int) {
+        let secret = segment.secrets.instance
+        if databases[database].entry.isNone {
+            databases[database].entry =
+                ledger.join(Ledger.key(database: databases[database].name, secret)) ?? .none
+        }
+        if users[user].entry.isNone {
+            users[user].entry = ledger.join(Ledger.key(user: users[user].name, secret)) ?? .none
+        }
+    }
+
+    /// Has a database and a user leave the ledger, if they have no client here any more.
+    mutating func leaveNames(_ database: Int, _ user: Int) {
+        if databases[database].clientCount == 0, !databases[database].entry.isNone {
             ledger.leave(databases[database].entry)
             databases[database].entry = .none
         }
-        if users[user].clientCount == 0 {
+        if users[user].clientCount == 0, !users[user].entry.isNone {
             ledger.leave(users[user].entry)
             users[user].entry = .none
         }

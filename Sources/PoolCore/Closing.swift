@@ -33,7 +33,10 @@ extension PoolCore {
     /// closed.
     @inline(never)
     mutating func closeClient(_ client: Handle<Client>, _ style: CloseStyle, reason: String) {
-        if configuration.settings.logDisconnections, !clients[client].pool.isNone || !reason.isEmpty {
+        let isElsewhere = style == .elsewhere || clients[client].state == .moving && abandonMove(client)
+        if configuration.settings.logDisconnections, !isElsewhere,
+            !clients[client].pool.isNone || !reason.isEmpty
+        {
             let start = output.count
             appendClientPrefix(client)
             output.append("closing because: ")
@@ -50,12 +53,12 @@ extension PoolCore {
         unlistClient(client)
         if state == .waiting, clients[client].replication != .none { abandonReplication(client, server) }
         releaseRecords(of: client)
-        actions.append(.close(clients[client].connection, style))
+        actions.append(.close(clients[client].connection, isElsewhere ? .elsewhere : style))
         let pool = clients[client].pool
         clients.remove(client)
         if !pool.isNone { pools[pool].lastUse = now }
         if state == .linked, servers.contains(server) { settleParted(server) }
-        if lifecycle.isShuttingDown { checkDrained() }
+        if lifecycle.isEnding { checkDrained() }
     }
 
     /// A replication client leaves before the server of its own is ready.
@@ -163,7 +166,7 @@ extension PoolCore {
         if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
         checkPauses()
-        if lifecycle.isShuttingDown { checkDrained() }
+        if lifecycle.isEnding { checkDrained() }
     }
 
     /// The peer of a connection has gone.

@@ -69,13 +69,18 @@ public enum Event {
     case databaseDropped([UInt8])
     /// Another worker has done what it can for the cancel request of this client.
     case cancelAnswered(Handle<Client>, isFound: Bool)
-    /// Nothing is received any more on this server's connection, and everything queued has been sent.
-    case detached(Handle<Server>)
-    /// The message that carries a server has found no room.
-    case passFailed(Handle<Server>)
+    /// Nothing is received any more on this client's or server's connection, and everything queued has been
+    /// sent.
+    case detached(Peer)
+    /// The message that carries a client or server has found no room.
+    case passFailed(Peer)
     /// Another worker lends a server; the connection is its descriptor here, on which nothing is received
     /// yet. Answered by `adopt`, or by `close` when it cannot be used.
     indirect case lent(LentServer, ConnectionID)
+    /// Another worker sends a client; the connection is its descriptor here, on which nothing is received yet.
+    /// Answered by `adopt`, or by `close` when it cannot be used. What the record has as input is the worker's
+    /// to show.
+    indirect case moved(MovedClient, ConnectionID)
     /// Another worker says something else.
     indirect case told(InboxMessage)
     /// Another worker has ended, and the supervisor has given back what it owned.

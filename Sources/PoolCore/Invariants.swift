@@ -62,6 +62,9 @@ extension PoolCore {
             if client.awaitsPrelude, isLinked, servers[client.server].preludeReplies == 0 {
                 faults.append("client \(slot) waits for a prelude that has been answered")
             }
+            if (client.state == .moving) != moves.contains(handle) {
+                faults.append("client \(slot) is \(client.state), and the list of moves says otherwise")
+            }
             if client.isHeld, client.state == .idle {
                 faults.append("client \(slot) is free, and its input is held")
             }
@@ -162,7 +165,7 @@ extension PoolCore {
             holders.retain(pool.welcomeParameters)
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)
-            var clientCounts = [Int](repeating: 0, count: 8)
+            var clientCounts = [Int](repeating: 0, count: 9)
             var serverCounts = [Int](repeating: 0, count: 8)
             var replication = 0
             var unserved = 0
@@ -179,7 +182,7 @@ extension PoolCore {
                 guard let server = servers.handle(at: slot), servers[server].pool == handle else { continue }
                 serverCounts[Int(servers[server].state.rawValue)] += 1
             }
-            for index in 0..<8 where Int(pool.clientCounts[index]) != clientCounts[index] {
+            for index in 0..<9 where Int(pool.clientCounts[index]) != clientCounts[index] {
                 faults.append("pool \(slot) counts \(pool.clientCounts[index]) clients in state \(index)")
             }
             for index in 0..<8 where Int(pool.serverCounts[index]) != serverCounts[index] {

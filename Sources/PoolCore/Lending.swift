@@ -44,7 +44,7 @@ extension PoolCore {
         while mask != 0 {
             let worker = mask.trailingZeroBitCount
             mask &= mask &- 1
-            guard worker < identity.count, !isSilent(worker) else {
+            guard worker < workerCount, !isSilent(worker) else {
                 continue
             }
             let waiting = ledger.waiting(pools[pool].entry, in: worker)
@@ -62,7 +62,7 @@ extension PoolCore {
 
     // MARK: Sender
 
-    private mutating func lend(_ server: Handle<Server>, to worker: Int) {
+    mutating func lend(_ server: Handle<Server>, to worker: Int) {
         moveServer(server, to: .lending)
         servers[server].borrower = Int16(worker)
         let pool = servers[server].pool
@@ -95,7 +95,8 @@ extension PoolCore {
             return closeServer(server, reason: "too much is prepared on it to be lent")
         }
         scheduleUpkeep(within: PoolCore.busyUpkeep)
-        actions.append(.pass(server, worker: worker, offset: start, count: output.count - start))
+        actions.append(
+            .pass(.server(server), worker: worker, offset: start, count: output.count - start))
     }
 
     /// The message with a server found no room.
@@ -131,9 +132,13 @@ extension PoolCore {
         if end(ticket, of: server) { closeServer(server, reason: "lent") } else { keep(server) }
     }
 
-    /// The connection of a server, for the worker that passes it on; `.none` when it is gone.
-    public func connection(of server: Handle<Server>) -> ConnectionID {
-        servers.contains(server) ? servers[server].connection : .none
+    /// The connection of a client or server, for the worker that passes it on; `.none` when it is gone.
+    public func connection(of peer: Peer) -> ConnectionID {
+        switch peer {
+        case .client(let client): clients.contains(client) ? clients[client].connection : .none
+        case .server(let server): servers.contains(server) ? servers[server].connection : .none
+        case .console: .none
+        }
     }
 
     /// Ends a transfer in the ledger; true when the server is another worker's now.
@@ -167,6 +172,7 @@ extension PoolCore {
         for server in transfers where servers.contains(server) && Int(servers[server].borrower) == worker {
             endTransfer(server)
         }
+        endMoves(to: worker)
         openWhereSomebodyWaits()
     }
 
@@ -208,10 +214,10 @@ extension PoolCore {
 
     /// Another worker offers a server; `connection` is its descriptor here.
     mutating func lent(_ record: LentServer, _ connection: ConnectionID) {
-        guard Int(record.sender) < identity.count,
+        guard Int(record.sender) < workerCount,
             let database = databaseNumber(record.pool.database),
             let pool = poolNumber(database, userNumber(record.pool.user)), servers.count < servers.capacity,
-            !lifecycle.waitsForServers
+            !lifecycle.waitsForServers, !lifecycle.isLeaving || wantsServer(pool)
         else { return refuse(record, connection) }
         guard ledger.take(record.ticket, from: Int(record.sender), pools[pool].entry) else {
             return actions.append(.close(connection, .elsewhere))
@@ -219,13 +225,18 @@ extension PoolCore {
         let server = adopt(record, connection, pool)
         learnWelcome(record.pool, pool)
         serverWorks(pool)
-        actions.append(.adopt(connection, server))
+        actions.append(.adopt(connection, .server(server)))
         if record.pool.epoch < lastEpoch {
             return closeServer(server, reason: "database configuration changed or paused")
         }
         welcomeWaiters(pool)
         guard servers.contains(server) else { return }
         becomeFree(server)
+    }
+
+    /// Whether somebody waits for a server of the pool here.
+    private func wantsServer(_ pool: Handle<Pool>) -> Bool {
+        !pools[pool].waiters.isEmpty || !pools[pool].welcomeWaiters.isEmpty
     }
 
     private mutating func refuse(_ record: LentServer, _ connection: ConnectionID) {
@@ -235,7 +246,7 @@ extension PoolCore {
 
     /// Says that a server which another worker lends cannot be used here.
     public func refuse(_ record: LentServer) {
-        guard Int(record.sender) < identity.count else { return }
+        guard Int(record.sender) < workerCount else { return }
         ledger.refuse(record.ticket, from: Int(record.sender))
     }
 

@@ -115,7 +115,14 @@ extension PoolCore {
         unlink(server)
         moveClient(client, to: .idle)
         takeBack(server)
-        if lifecycle.isShuttingDown { checkDrained() }
+        if lifecycle.isEnding { quieted(client) }
+    }
+
+    /// A client's transaction is over in a worker that ends.
+    @inline(never)
+    private mutating func quieted(_ client: Handle<Client>) {
+        if lifecycle.isLeaving { sendAway(client) }
+        checkDrained()
     }
 
     /// Parts a client and its server. The client is left without a state of its own for the caller to choose.
@@ -159,7 +166,7 @@ extension PoolCore {
     /// Gives free servers to the clients that wait, oldest first, and opens more where that is not enough.
     mutating func serveWaiters(_ pool: Handle<Pool>) {
         guard !isPaused(pool) else { return }
-        if !identity.isAlone {
+        if !isAlone {
             let others = ledger.othersWaiting(pools[pool].entry)
             if others != 0 { return serveEverybody(pool, others) }
         }

@@ -107,7 +107,7 @@ extension PoolCore {
             case .user:
                 if evict(database: nil, user: user) { continue }
             }
-            if !identity.isAlone, let rest = ledger.oldestIdle(sharing: obstacle, with: pools[pool].entry) {
+            if !isAlone, let rest = ledger.oldestIdle(sharing: obstacle, with: pools[pool].entry) {
                 tell(rest.worker, .evict(rest.pool, by: UInt16(identity.index)))
             }
             return obstacle

@@ -23,8 +23,12 @@ extension PoolCore {
         case .cancelRequested(let key, let ticket): cancelRequested(key, ticket)
         case .cancelAnswered(let client, let isFound): cancelAnswered(client, isFound)
         case .databaseDropped(let name): closeFreeServers(ofDropped: name)
-        case .detached(let server): detached(server)
-        case .passFailed(let server): passFailed(server)
+        case .detached(.server(let server)): detached(server)
+        case .detached(.client(let client)): detached(client)
+        case .passFailed(.server(let server)): passFailed(server)
+        case .passFailed(.client(let client)): passFailed(client)
+        case .detached(.console), .passFailed(.console): preconditionFailure("a console stays where it is")
+        case .moved(let client, let connection): moved(client, connection)
         case .lent(let server, let connection): lent(server, connection)
         case .told(let message): told(message)
         case .workerEnded(let index): workerEnded(index)
@@ -65,9 +69,11 @@ extension PoolCore {
             beginShutdownForServers()
         case .reconnect where !isElsewhere:
             for other in databases.indices where index == nil || other == index { replaceServers(of: other) }
+        case .drain:
+            leave()
         case .disable, .enable:
             if let index { databases[index].isDisabled = order.kind == .disable }
-        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .killClient, .drain:
+        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .killClient:
             break
         }
         actions.append(.acknowledge(epoch: order.epoch))
@@ -141,16 +147,18 @@ extension PoolCore {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
             case .waiting, .waitingForWelcome: fail(client, .administrator(.shutdown))
-            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling: continue
+            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving: continue
             }
         }
     }
 
     /// Says once that there is nothing left to wait for.
     mutating func checkDrained() {
-        guard lifecycle.isShuttingDown, !lifecycle.isDrained else { return }
+        guard lifecycle.isEnding, !lifecycle.isDrained else { return }
         if lifecycle.waitsForServers {
             guard !isInUse(nil) else { return }
+        } else if lifecycle.isLeaving, !lifecycle.waitsForClients {
+            guard clients.count == 0, servers.count == 0 else { return }
         } else {
             guard clients.count == 0 else { return }
         }

@@ -29,7 +29,7 @@ public struct Pool: Linked {
     /// Servers in each state, by the state's raw value.
     var serverCounts = InlineArray<8, Int32>(repeating: 0)
     /// Clients in each state, by the state's raw value.
-    var clientCounts = InlineArray<8, Int32>(repeating: 0)
+    var clientCounts = InlineArray<9, Int32>(repeating: 0)
 
     /// The parameters of the first server's login, for welcomes: those that are tracked.
     var welcomeParameters: ParameterSetID = .empty

@@ -58,6 +58,8 @@ public struct PoolCore: ~Copyable {
     var poolOfEntry: [LedgerPool: Handle<Pool>] = [:]
     /// Servers that have been offered to other workers.
     var transfers: [Handle<Server>] = []
+    /// Clients that are on their way to other workers.
+    var moves: [Handle<Client>] = []
     /// The other workers that have been told in this event that a server was closed, as bits.
     var freedTold: UInt64 = 0
     /// The number of the last order or configuration that has been obeyed.
@@ -129,6 +131,14 @@ public struct PoolCore: ~Copyable {
         apply(configuration, userList: userList)
     }
 
+    /// Workers of the instance, those that have gone included.
+    @inline(__always)
+    var workerCount: Int { ledger.workerCount }
+
+    /// Whether there are no other workers.
+    @inline(__always)
+    var isAlone: Bool { ledger.workerCount == 1 }
+
     // MARK: Queueing actions
 
     /// Queues what was appended to `output` since `start` for sending.
@@ -151,13 +161,10 @@ public struct PoolCore: ~Copyable {
     }
 }
 
-/// Which worker a core belongs to, and of how many.
+/// Which worker a core belongs to.
 public struct WorkerIdentity: Sendable {
     /// From 0.
     public let index: Int
-    /// Workers of the instance.
-    public let count: Int
-
     /// How many processes have had this index, this one included.
     public let incarnation: UInt64
 
@@ -168,21 +175,17 @@ public struct WorkerIdentity: Sendable {
     public let timeZoneOffsetSeconds: Int
     public let timeZoneName: String
 
-    /// The identity of worker `index` of `count`.
+    /// The identity of worker `index`.
     public init(
-        index: Int, count: Int, incarnation: UInt64 = 1, epoch: UInt64 = 0, timeZoneOffsetSeconds: Int = 0,
+        index: Int, incarnation: UInt64 = 1, epoch: UInt64 = 0, timeZoneOffsetSeconds: Int = 0,
         timeZoneName: String = "UTC"
     ) {
         self.index = index
-        self.count = count
         self.incarnation = incarnation
         self.epoch = epoch
         self.timeZoneOffsetSeconds = timeZoneOffsetSeconds
         self.timeZoneName = timeZoneName
     }
-
-    /// Whether there are no other workers.
-    var isAlone: Bool { count == 1 }
 }
 
 /// How many records of each kind a core can hold. Address space only, until they are used.
@@ -251,12 +254,16 @@ struct Lifecycle {
     var waitsForClients = false
     /// No client is linked any more; the worker ends when the last server has been released.
     var waitsForServers = false
+    /// The worker is to go: what is here moves to the others.
+    var isLeaving = false
     /// Orders that are acknowledged when they are done: a pause, by database name (nil: all).
     var pendingPauses: [(database: Int?, epoch: UInt64)] = []
     /// `drained` has been said.
     var isDrained = false
 
     var isShuttingDown: Bool { waitsForClients || waitsForServers }
+    /// Whether nobody new is served here.
+    var isEnding: Bool { waitsForClients || waitsForServers || isLeaving }
 }
 
 /// Settings looked at for every message or link.

@@ -26,7 +26,7 @@ extension PoolCore {
             let state: String
             switch clients[client].state {
             case .startup, .authenticating: continue
-            case .idle: state = "idle"
+            case .idle, .moving: state = "idle"
             case .waiting, .waitingForWelcome: state = "waiting"
             case .linked, .relayed: state = "active"
             case .cancelling: state = "active_cancel_req"
@@ -149,7 +149,9 @@ extension PoolCore {
             rows.beginRow(fieldCount: 17)
             rows.append(database.name)
             rows.append(users[Int(pools[pool].user)].name)
-            rows.append(pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.linked))
+            rows.append(
+                pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.moving)
+                    + pools[pool].count(Client.State.linked))
             rows.append(
                 pools[pool].count(Client.State.waiting) + pools[pool].count(Client.State.waitingForWelcome))
             rows.append(pools[pool].count(Server.State.cancelling))

@@ -16,7 +16,7 @@ extension PoolCore {
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.remove(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
             break
         }
         if !pool.isNone, from != .startup { pools[pool].clientCounts[Int(from.rawValue)] &-= 1 }
@@ -27,7 +27,7 @@ extension PoolCore {
             if clients[handle].replication != .none { pools[pool].waitingReplication += 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.append(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
             break
         }
         if !pool.isNone { pools[pool].clientCounts[Int(state.rawValue)] &+= 1 }
@@ -49,7 +49,7 @@ extension PoolCore {
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.remove(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
             break
         }
         if !pool.isNone, state != .startup { pools[pool].clientCounts[Int(state.rawValue)] &-= 1 }
@@ -65,6 +65,7 @@ extension PoolCore {
         case (.idle, .waiting), (.idle, .linked): true
         case (.waiting, .linked), (.waiting, .idle): true
         case (.linked, .idle): true
+        case (.idle, .moving), (.moving, .idle): true
         default: false
         }
     }

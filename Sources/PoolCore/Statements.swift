@@ -105,6 +105,14 @@ struct Statements: ~Copyable {
     ) -> UInt32? {
         let tweak = environment ^ (variant &* 0x9E37_79B9_7F4A_7C15)
         let hash = Hash128.sip(body, key: key, tweak: tweak)
+        return intern(hash, body: body, environment: environment, &pool)
+    }
+
+    /// The statement with this hash, which is of this body and environment, with one more reference; `nil` when
+    /// the table is full.
+    mutating func intern(
+        _ hash: Hash128, body: RawSpan, environment: UInt64, _ pool: inout BytePool
+    ) -> UInt32? {
         if let id = find(hash) {
             if statements[handle(id)].body == 0 {
                 statements[handle(id)].body = pool.intern(body)

@@ -24,6 +24,7 @@ extension PoolCore {
     mutating func upkeep() {
         nextUpkeep = .max
         endTransfers()
+        endMoves()
         var isBusy = !transfers.isEmpty
         for slot in 0..<servers.slotLimit {
             guard let server = servers.handle(at: slot) else { continue }
@@ -36,6 +37,7 @@ extension PoolCore {
         }
         databaseUpkeep()
         checkPauses()
+        if lifecycle.isLeaving { leaveUpkeep() }
         if lifecycle.isShuttingDown { checkDrained() }
         let isEmpty = servers.count == 0 && clients.count == 0
         scheduleUpkeep(within: isBusy ? PoolCore.busyUpkeep : isEmpty ? 10_000_000_000 : PoolCore.idleUpkeep)
@@ -159,6 +161,8 @@ extension PoolCore {
                 {
                     closeClient(client, .now, reason: "")
                 }
+            case .moving:
+                isBusy = true
             case .linked, .relayed:
                 continue
             }
@@ -297,7 +301,9 @@ extension PoolCore {
     /// Copies the counts of a pool's clients and servers into the shared segment.
     mutating func publishGauges(_ pool: Handle<Pool>) {
         let counters = pools[pool].counters
-        let active = pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.linked)
+        let active =
+            pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.moving)
+            + pools[pool].count(Client.State.linked)
         let waiting =
             pools[pool].count(Client.State.waiting) + pools[pool].count(Client.State.waitingForWelcome)
         counters.set(.activeClients, UInt64(active))

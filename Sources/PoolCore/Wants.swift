@@ -9,7 +9,7 @@ extension PoolCore {
     /// Tells the other workers how many free servers there are here.
     @inline(__always)
     func publishIdle(_ pool: Handle<Pool>) {
-        guard !identity.isAlone, !pools[pool].isReplaced else { return }
+        guard !isAlone, !pools[pool].isReplaced else { return }
         let oldest = oldestIdle(pool)
         ledger.publish(
             pools[pool].entry, idle: Int(pools[pool].idle.count),
@@ -25,7 +25,7 @@ extension PoolCore {
     /// Tells the other workers how many clients wait here, and since when.
     @inline(never)
     mutating func publishWaiting(_ pool: Handle<Pool>) {
-        guard !identity.isAlone, !pools[pool].isReplaced else { return }
+        guard !isAlone, !pools[pool].isReplaced else { return }
         // Who waits to be welcomed needs a server only once; one that is being opened will do.
         let welcome = pools[pool].loginCount > 0 ? Handle<Client>.none : pools[pool].welcomeWaiters.first
         let first = firstWaiter(pool)
@@ -67,11 +67,11 @@ extension PoolCore {
     ///
     /// - Returns: whether anybody has one.
     mutating func askForIdle(_ pool: Handle<Pool>) -> Bool {
-        guard !identity.isAlone else { return false }
+        guard !isAlone else { return false }
         var isAsked = false
         var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
         if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
-        for other in 0..<identity.count where other != identity.index && missing > 0 {
+        for other in 0..<workerCount where other != identity.index && missing > 0 {
             guard !isSilent(other) else { continue }
             let idle = ledger.idle(pools[pool].entry, in: other)
             guard idle > 0 else { continue }
@@ -84,13 +84,13 @@ extension PoolCore {
 
     /// A server has been closed: whoever waits for one of the limits it counted in tries again.
     mutating func tellFreed(_ entry: LedgerPool) {
-        guard !identity.isAlone else { return }
+        guard !isAlone else { return }
         var mask = ledger.othersLimited(entry) & ~freedTold
         freedTold |= mask
         while mask != 0 {
             let other = mask.trailingZeroBitCount
             mask &= mask &- 1
-            if other < identity.count { tell(other, .freed) }
+            if other < workerCount { tell(other, .freed) }
         }
     }
 
@@ -100,7 +100,7 @@ extension PoolCore {
         case .wanted(let entry, let other):
             if let pool = poolOfEntry[entry], !pools[pool].idle.isEmpty {
                 serveWaiters(pool)
-            } else if Int(other) < identity.count {
+            } else if Int(other) < workerCount {
                 // Meanwhile somebody here has it. There may be others to ask.
                 tell(Int(other), .freed)
             }
@@ -108,17 +108,17 @@ extension PoolCore {
             let oldest = poolOfEntry[entry].map { oldestIdle($0) } ?? .none
             if !oldest.isNone {
                 closeServer(oldest, reason: "evicted")
-            } else if Int(other) < identity.count {
+            } else if Int(other) < workerCount {
                 tell(Int(other), .freed)
             }
         case .freed:
             openWhereSomebodyWaits()
         case .welcomeWanted(let entry, let other):
             guard let pool = poolOfEntry[entry], pools[pool].welcomeMessages != 0 else { return }
-            if Int(other) < identity.count { tell(Int(other), .welcome(description(of: pool))) }
+            if Int(other) < workerCount { tell(Int(other), .welcome(description(of: pool))) }
         case .welcome(let description):
             learnWelcome(description)
-        case .cancel, .cancelAnswer, .drop, .lend:
+        case .cancel, .cancelAnswer, .drop, .lend, .accepted, .move, .moveAttached:
             break
         }
     }
@@ -135,8 +135,8 @@ extension PoolCore {
 
     /// The first client of a pool here logs in: another worker may know what to welcome it with.
     mutating func askForWelcome(_ pool: Handle<Pool>) {
-        guard !identity.isAlone else { return }
-        for other in 0..<identity.count where other != identity.index {
+        guard !isAlone else { return }
+        for other in 0..<workerCount where other != identity.index {
             guard ledger.holds(pools[pool].entry, in: other) else { continue }
             tell(other, .welcomeWanted(pools[pool].entry, by: UInt16(identity.index)))
         }
@@ -145,12 +145,12 @@ extension PoolCore {
     /// What clients are welcomed with has been learnt: those who wait for it elsewhere need not wait for a
     /// server.
     mutating func tellWelcome(_ pool: Handle<Pool>) {
-        guard !identity.isAlone else { return }
+        guard !isAlone else { return }
         var mask = ledger.othersWaiting(pools[pool].entry)
         while mask != 0 {
             let other = mask.trailingZeroBitCount
             mask &= mask &- 1
-            if other < identity.count { tell(other, .welcome(description(of: pool))) }
+            if other < workerCount { tell(other, .welcome(description(of: pool))) }
         }
     }
 

@@ -8,6 +8,7 @@ private enum ControlKind: UInt8 {
     case acceptedDescriptor = 4
     case resolved = 5
     case workerEnded = 6
+    case workerAdded = 7
     case ready = 33
     case acknowledged = 34
     case consoleLogin = 35
@@ -48,7 +49,7 @@ extension ControlMessage {
             writer.add(.isLast, answer.isLast ? 1 : 0)
         case .resolve(let name):
             writer.add(.name, name)
-        case .workerEnded(let index):
+        case .workerEnded(let index), .workerAdded(let index):
             writer.add(.sender, UInt64(index))
         case .acceptedDescriptor, .ready, .drained:
             break
@@ -81,6 +82,8 @@ extension ControlMessage {
             return .resolved(try ResolvedName(reader))
         case .workerEnded:
             return .workerEnded(index: Int(try reader.number(.sender, as: UInt16.self)))
+        case .workerAdded:
+            return .workerAdded(index: Int(try reader.number(.sender, as: UInt16.self)))
         case .ready:
             return .ready
         case .acknowledged:
@@ -105,6 +108,7 @@ extension ControlMessage {
         case .acceptedDescriptor: .acceptedDescriptor
         case .resolved: .resolved
         case .workerEnded: .workerEnded
+        case .workerAdded: .workerAdded
         case .ready: .ready
         case .acknowledged: .acknowledged
         case .consoleLogin: .consoleLogin

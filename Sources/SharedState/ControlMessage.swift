@@ -213,6 +213,8 @@ public enum ControlMessage: Equatable, Sendable {
     case resolved(ResolvedName)
     /// Another worker's process has ended, and what it owned has been given back.
     case workerEnded(index: Int)
+    /// There is another worker; the sending end of its inbox is attached.
+    case workerAdded(index: Int)
 
     // To the supervisor.
 
@@ -234,7 +236,7 @@ public enum ControlMessage: Equatable, Sendable {
     /// Whether a descriptor must come with the message.
     public var carriesDescriptor: Bool {
         switch self {
-        case .configuration, .acceptedDescriptor, .consoleLogin: true
+        case .configuration, .acceptedDescriptor, .consoleLogin, .workerAdded: true
         case .rows(let answer): answer.attachedByteCount > 0
         case .order, .rowsWanted, .resolved, .workerEnded, .ready, .acknowledged, .resolve, .drained,
             .orderRequest:

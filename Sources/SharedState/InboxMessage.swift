@@ -33,6 +33,14 @@ public enum InboxMessage: Equatable, Sendable {
     /// A server has been closed that counted in a limit for which somebody waits at the receiver, or a server
     /// that the receiver wanted is not free any more: it is to try again.
     case freed
+    /// A client that has just been accepted, for the receiver to serve; its descriptor comes with the message.
+    case accepted
+    /// A client for the receiver to go on serving: the bytes of a `MovedClient`. Its descriptor comes with the
+    /// message.
+    case move(record: [UInt8])
+    /// The same with a record too long for a message: a memory file of so many bytes comes behind the client's
+    /// descriptor.
+    case moveAttached(byteCount: UInt64)
 
     private static let cancelKind: UInt8 = 1
     private static let cancelAnswerKind: UInt8 = 2
@@ -43,6 +51,9 @@ public enum InboxMessage: Equatable, Sendable {
     private static let freedKind: UInt8 = 7
     private static let welcomeWantedKind: UInt8 = 8
     private static let welcomeKind: UInt8 = 9
+    private static let acceptedKind: UInt8 = 10
+    private static let moveKind: UInt8 = 11
+    private static let moveAttachedKind: UInt8 = 12
 
     /// Appends the message as one record of at most 60 KiB.
     ///
@@ -73,7 +84,12 @@ public enum InboxMessage: Equatable, Sendable {
             let record = pool.encoded()
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .freed:
+        case .move(let record):
+            guard record.count < FieldWriter.recordLimit else { throw .tooLong }
+            writer.add(.payload, record)
+        case .moveAttached(let byteCount):
+            writer.add(.byteCount, byteCount)
+        case .freed, .accepted:
             break
         }
         try writer.finish(into: &buffer)
@@ -90,6 +106,9 @@ public enum InboxMessage: Equatable, Sendable {
         case .freed: InboxMessage.freedKind
         case .welcomeWanted: InboxMessage.welcomeWantedKind
         case .welcome: InboxMessage.welcomeKind
+        case .accepted: InboxMessage.acceptedKind
+        case .move: InboxMessage.moveKind
+        case .moveAttached: InboxMessage.moveAttachedKind
         }
     }
 
@@ -128,6 +147,12 @@ public enum InboxMessage: Equatable, Sendable {
                 by: try reader.number(.sender, as: UInt16.self))
         case InboxMessage.freedKind:
             message = .freed
+        case InboxMessage.acceptedKind:
+            message = .accepted
+        case InboxMessage.moveKind:
+            message = .move(record: try reader.bytes(.payload))
+        case InboxMessage.moveAttachedKind:
+            message = .moveAttached(byteCount: try reader.number(.byteCount))
         default:
             throw .unknownMessage(kind: reader.kind)
         }

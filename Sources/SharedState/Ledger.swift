@@ -4,6 +4,9 @@ import CShared
 public struct LedgerPool: BitwiseCopyable, Hashable, Sendable {
     let index: Int32
 
+    /// A number that is the same in every worker.
+    public var number: Int { Int(index) }
+
     /// No pool.
     public static var none: LedgerPool { LedgerPool(index: -1) }
     /// Whether this names no pool.
@@ -110,6 +113,11 @@ public struct Ledger {
             LedgerName(index: Int32(cshared_load(cshared_ledger_pool_database(entry)))),
             LedgerName(index: Int32(cshared_load(cshared_ledger_pool_user(entry))))
         )
+    }
+
+    /// Workers whose index has ever been in use: those above have nothing.
+    public var workerCount: Int {
+        Int(min(unsafe cshared_load(cshared_ledger_worker_count(head)), UInt64(layout.workerCount)))
     }
 
     // MARK: The lock
@@ -248,6 +256,12 @@ public struct Ledger {
     /// Clients of a database or user, over all workers.
     public func clientCount(_ name: LedgerName) -> Int {
         Int(unsafe cshared_load(cshared_ledger_name_clients(self.name(name.index))))
+    }
+
+    /// Clients of the instance in one worker.
+    public func clientCount(ofWorker index: Int) -> Int {
+        precondition(index >= 0 && index < layout.workerCount, "each worker has a row")
+        return Int(unsafe cshared_load(cshared_ledger_row_clients(head) + index))
     }
 
     /// Clients of the instance, over all workers.

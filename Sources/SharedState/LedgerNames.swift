@@ -115,7 +115,7 @@ extension Ledger {
     }
 
     func isHeld(_ pool: LedgerPool) -> Bool {
-        for worker in 0..<layout.workerCount
+        for worker in 0..<workerCount
         where unsafe cshared_load(cshared_pool_row_holds(row(pool.index, worker))) != 0 {
             return true
         }
@@ -123,7 +123,7 @@ extension Ledger {
     }
 
     private func isHeld(_ name: LedgerName) -> Bool {
-        for worker in 0..<layout.workerCount
+        for worker in 0..<workerCount
         where unsafe cshared_load(cshared_name_row_holds(nameRow(name.index, worker))) != 0 {
             return true
         }
@@ -134,37 +134,50 @@ extension Ledger {
 
     /// Makes all totals anew from the rows. With the lock.
     func recount() {
+        let sums = sums()
         for index in 0..<nameLimit {
-            var clients: UInt64 = 0
-            for worker in 0..<layout.workerCount {
-                clients += unsafe cshared_load(cshared_name_row_clients(nameRow(index, worker)))
-            }
-            unsafe cshared_store(cshared_ledger_name_clients(name(index)), clients)
-            unsafe cshared_store(cshared_ledger_name_servers(name(index)), 0)
+            unsafe cshared_store(
+                cshared_ledger_name_clients(name(index)), UInt64(sums.clientsOfName[Int(index)]))
+            unsafe cshared_store(
+                cshared_ledger_name_servers(name(index)), UInt64(sums.serversOfName[Int(index)]))
         }
-        for index in 0..<poolLimit where isHeld(LedgerPool(index: index)) {
-            let servers = UInt64(sumOfRows(LedgerPool(index: index)))
-            let names = names(of: LedgerPool(index: index))
-            unsafe cshared_store(cshared_ledger_pool_servers(pool(index)), servers)
-            unsafe cshared_add(cshared_ledger_name_servers(name(names.database.index)), servers)
-            unsafe cshared_add(cshared_ledger_name_servers(name(names.user.index)), servers)
+        for index in 0..<poolLimit {
+            unsafe cshared_store(cshared_ledger_pool_servers(pool(index)), UInt64(sums.servers[Int(index)]))
         }
-        var clients: UInt64 = 0
-        for worker in 0..<layout.workerCount {
-            clients += unsafe cshared_load(cshared_ledger_row_clients(head) + worker)
-        }
-        unsafe cshared_store(cshared_ledger_clients(head), clients)
+        unsafe cshared_store(cshared_ledger_clients(head), UInt64(sums.clients))
     }
 
-    /// What the rows of a pool come to: a server that has been taken, and that its sender has not counted off
-    /// yet, stands in two of them.
-    func sumOfRows(_ pool: LedgerPool) -> Int {
-        var sum = 0
-        for worker in 0..<layout.workerCount {
-            sum += Int(unsafe cshared_load(cshared_pool_row_owned(row(pool.index, worker))))
-            for slot in 0..<Ledger.transferLimit where isTaken(worker, slot, of: pool) { sum -= 1 }
+    /// What the rows come to: what has been taken, and its sender has not counted off yet, stands in two of
+    /// them.
+    private func sums() -> LedgerSums {
+        var sums = LedgerSums(pools: Int(poolLimit), names: Int(nameLimit))
+        for worker in 0..<workerCount {
+            for index in 0..<poolLimit {
+                sums.servers[Int(index)] += Int(
+                    unsafe cshared_load(cshared_pool_row_owned(row(index, worker))))
+            }
+            for index in 0..<nameLimit {
+                sums.clientsOfName[Int(index)] +=
+                    Int(unsafe cshared_load(cshared_name_row_clients(nameRow(index, worker))))
+            }
+            sums.clients += Int(unsafe cshared_load(cshared_ledger_row_clients(head) + worker))
         }
-        return sum
+        forEachTaken { item in
+            switch item {
+            case .server(let pool): sums.servers[Int(pool.index)] -= 1
+            case .client(let client):
+                if client.isAdmitted { sums.clients -= 1 }
+                for name in [client.database, client.user] where !name.isNone {
+                    sums.clientsOfName[Int(name.index)] -= 1
+                }
+            }
+        }
+        for index in 0..<poolLimit where sums.servers[Int(index)] != 0 {
+            let names = names(of: LedgerPool(index: index))
+            sums.serversOfName[Int(names.database.index)] += sums.servers[Int(index)]
+            sums.serversOfName[Int(names.user.index)] += sums.servers[Int(index)]
+        }
+        return sums
     }
 
     /// A worker's process has ended: what it owned is given back.
@@ -196,21 +209,37 @@ extension Ledger {
     public func faults() -> [String] {
         locked {
             var faults: [String] = []
-            var names: [Int32: Int] = [:]
+            let sums = sums()
+            func compare(_ what: String, _ total: Int, _ sum: Int) {
+                if total != sum { faults.append("\(what): \(total) in all, and the rows make \(sum)") }
+            }
             for index in 0..<poolLimit where isHeld(LedgerPool(index: index)) {
-                let total = serverCount(LedgerPool(index: index))
-                let sum = sumOfRows(LedgerPool(index: index))
-                if total != sum { faults.append("pool \(index) counts \(total) servers, its rows \(sum)") }
-                let both = self.names(of: LedgerPool(index: index))
-                names[both.database.index, default: 0] += sum
-                names[both.user.index, default: 0] += sum
+                compare(
+                    "servers of pool \(index)", serverCount(LedgerPool(index: index)),
+                    sums.servers[Int(index)])
             }
             for index in 0..<nameLimit {
-                let total = Int(unsafe cshared_load(cshared_ledger_name_servers(name(index))))
-                let sum = names[index, default: 0]
-                if total != sum { faults.append("name \(index) counts \(total) servers, its pools \(sum)") }
+                let servers = Int(unsafe cshared_load(cshared_ledger_name_servers(name(index))))
+                compare("servers of name \(index)", servers, sums.serversOfName[Int(index)])
+                let clients = clientCount(LedgerName(index: index))
+                compare("clients of name \(index)", clients, sums.clientsOfName[Int(index)])
             }
+            compare("clients", clientCount, sums.clients)
             return faults
         }
+    }
+}
+
+/// What the rows of the ledger come to.
+private struct LedgerSums {
+    var servers: [Int]
+    var serversOfName: [Int]
+    var clientsOfName: [Int]
+    var clients = 0
+
+    init(pools: Int, names: Int) {
+        servers = [Int](repeating: 0, count: pools)
+        serversOfName = [Int](repeating: 0, count: names)
+        clientsOfName = serversOfName
     }
 }

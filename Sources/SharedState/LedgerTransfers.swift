@@ -10,7 +10,55 @@ public enum TransferOutcome: BitwiseCopyable, Equatable {
     case refused
 }
 
-/// One server on its way: which of the sender's slots, and the number it has this time.
+/// What a client counts in.
+public struct LedgerClient: BitwiseCopyable, Equatable, Sendable {
+    /// Whether it counts among the clients of the instance.
+    public var isAdmitted: Bool
+    /// Its database and its user; none where it does not count in theirs.
+    public var database: LedgerName
+    public var user: LedgerName
+
+    /// What a client counts in, by its parts.
+    public init(isAdmitted: Bool, database: LedgerName, user: LedgerName) {
+        self.isAdmitted = isAdmitted
+        self.database = database
+        self.user = user
+    }
+}
+
+/// What changes its owner.
+enum TransferItem: Equatable {
+    case server(LedgerPool)
+    case client(LedgerClient)
+
+    private static let clientBit: UInt64 = 1 << 63
+    private static let admittedBit: UInt64 = 1 << 62
+    private static let nameMask: UInt64 = 1 << 28 - 1
+
+    /// As it stands in a slot.
+    var word: UInt64 {
+        switch self {
+        case .server(let pool): UInt64(pool.index)
+        case .client(let client):
+            TransferItem.clientBit | (client.isAdmitted ? TransferItem.admittedBit : 0)
+                | UInt64(client.database.index + 1) << 28 | UInt64(client.user.index + 1)
+        }
+    }
+
+    init(word: UInt64) {
+        guard word & TransferItem.clientBit != 0 else {
+            self = .server(LedgerPool(index: Int32(word)))
+            return
+        }
+        self = .client(
+            LedgerClient(
+                isAdmitted: word & TransferItem.admittedBit != 0,
+                database: LedgerName(index: Int32(word >> 28 & TransferItem.nameMask) - 1),
+                user: LedgerName(index: Int32(word & TransferItem.nameMask) - 1)))
+    }
+}
+
+/// One server or client on its way: which of the sender's slots, and the number it has this time.
 public struct TransferTicket: BitwiseCopyable, Equatable, Sendable {
     public let slot: UInt8
     public let token: UInt64
@@ -22,14 +70,14 @@ public struct TransferTicket: BitwiseCopyable, Equatable, Sendable {
     }
 }
 
-/// Servers that change owners, and what workers say of each other's wants.
+/// Servers and clients that change owners, and what workers say of each other's wants.
 ///
-/// The slot of a transfer decides whose the server is: the receiver counts it in its own row and then marks
+/// The slot of a transfer decides whose it is: the receiver counts it in its own row and then marks
 /// the slot as taken; the sender counts it off in its own when it sees that. Whoever dies in between, rows
 /// and slots still say what there is: a sender's slots go with it, so that what it had offered cannot be
 /// taken any more, and what a dead receiver had not taken is the sender's as before.
 extension Ledger {
-    /// Servers that one worker may have on their way at once.
+    /// Servers and clients that one worker may have on their way at once.
     public static var transferLimit: Int { Int(CSHARED_TRANSFERS) }
 
     private static var free: UInt64 { 0 }
@@ -45,13 +93,18 @@ extension Ledger {
     // MARK: Sender
 
     /// Offers one of this worker's servers to another; `nil` when there are too many on their way.
-    public func offer(_ pool: LedgerPool) -> TransferTicket? {
+    public func offer(_ pool: LedgerPool) -> TransferTicket? { offer(.server(pool)) }
+
+    /// Offers one of this worker's clients to another; `nil` when there are too many on their way.
+    public func offer(_ client: LedgerClient) -> TransferTicket? { offer(.client(client)) }
+
+    private func offer(_ item: TransferItem) -> TransferTicket? {
         for slot in 0..<Ledger.transferLimit {
             let transfer = unsafe transfer(worker, slot)
             let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer))
             guard state & 0xFF == Ledger.free else { continue }
             let token = (state >> 8) &+ 1
-            unsafe cshared_store(cshared_transfer_pool(transfer), UInt64(pool.index))
+            unsafe cshared_store(cshared_transfer_item(transfer), item.word)
             unsafe cshared_store_release(cshared_transfer_state(transfer), token << 8 | Ledger.offered)
             return TransferTicket(slot: UInt8(slot), token: token)
         }
@@ -69,7 +122,7 @@ extension Ledger {
         }
     }
 
-    /// Ends a transfer: the server is counted off if it was taken, and stays this worker's if not.
+    /// Ends a transfer: what was taken is counted off here, what was not stays this worker's.
     ///
     /// - Returns: what had become of it. One that is only offered cannot be taken any more from now on.
     public func end(_ ticket: TransferTicket) -> TransferOutcome {
@@ -77,12 +130,37 @@ extension Ledger {
             let transfer = unsafe transfer(worker, Int(ticket.slot))
             let outcome = outcome(ticket)
             if outcome == .taken {
-                let pool = Int32(unsafe cshared_load(cshared_transfer_pool(transfer)))
-                unsafe subtractOne(cshared_pool_row_owned(row(pool, worker)))
+                countOff(TransferItem(word: unsafe cshared_load(cshared_transfer_item(transfer))))
             }
             unsafe cshared_store_release(
                 cshared_transfer_state(transfer), ticket.token << 8 | Ledger.free)
             return outcome
+        }
+    }
+
+    /// Takes what is another worker's now out of this one's rows; the totals stay.
+    private func countOff(_ item: TransferItem) {
+        switch item {
+        case .server(let pool):
+            unsafe subtractOne(cshared_pool_row_owned(row(pool.index, worker)))
+        case .client(let client):
+            if client.isAdmitted { unsafe subtractOne(cshared_ledger_row_clients(head) + worker) }
+            for name in [client.database, client.user] where !name.isNone {
+                unsafe subtractOne(cshared_name_row_clients(nameRow(name.index, worker)))
+            }
+        }
+    }
+
+    /// Puts what was another worker's into this one's rows; the totals stay.
+    private func countOn(_ item: TransferItem) {
+        switch item {
+        case .server(let pool):
+            unsafe cshared_add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+        case .client(let client):
+            if client.isAdmitted { unsafe cshared_add(cshared_ledger_row_clients(head) + worker, 1) }
+            for name in [client.database, client.user] where !name.isNone {
+                unsafe cshared_add(cshared_name_row_clients(nameRow(name.index, worker)), 1)
+            }
         }
     }
 
@@ -92,19 +170,30 @@ extension Ledger {
     ///
     /// - Returns: false when the offer is gone, with its sender or because that thought better of it.
     public func take(_ ticket: TransferTicket, from sender: Int, _ pool: LedgerPool) -> Bool {
+        take(ticket, from: sender, .server(pool))
+    }
+
+    /// Takes a client that another worker has offered: from now on it is this worker's.
+    ///
+    /// - Returns: false when the offer is gone, with its sender or because that thought better of it.
+    public func take(_ ticket: TransferTicket, from sender: Int, _ client: LedgerClient) -> Bool {
+        take(ticket, from: sender, .client(client))
+    }
+
+    private func take(_ ticket: TransferTicket, from sender: Int, _ item: TransferItem) -> Bool {
         locked {
             let transfer = unsafe transfer(sender, Int(ticket.slot))
             let state = unsafe cshared_transfer_state(transfer)
             guard unsafe cshared_load_acquire(state) == ticket.token << 8 | Ledger.offered,
-                unsafe cshared_load(cshared_transfer_pool(transfer)) == UInt64(pool.index)
+                unsafe cshared_load(cshared_transfer_item(transfer)) == item.word
             else { return false }
-            unsafe cshared_add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+            countOn(item)
             unsafe cshared_store_release(state, ticket.token << 8 | Ledger.taken)
             return true
         }
     }
 
-    /// Says that an offered server is of no use here.
+    /// Says that what was offered is of no use here.
     public func refuse(_ ticket: TransferTicket, from sender: Int) {
         locked {
             let state = unsafe cshared_transfer_state(transfer(sender, Int(ticket.slot)))
@@ -120,10 +209,16 @@ extension Ledger {
         unsafe cshared_store_release(state, cshared_load_acquire(state) & ~0xFF | Ledger.free)
     }
 
-    func isTaken(_ worker: Int, _ slot: Int, of pool: LedgerPool) -> Bool {
-        let transfer = unsafe transfer(worker, slot)
-        return unsafe cshared_load_acquire(cshared_transfer_state(transfer)) & 0xFF == Ledger.taken
-            && cshared_load(cshared_transfer_pool(transfer)) == UInt64(pool.index)
+    /// Calls `body` with everything that has been taken and stands in its sender's rows still.
+    func forEachTaken(_ body: (TransferItem) -> Void) {
+        for worker in 0..<workerCount {
+            for slot in 0..<Ledger.transferLimit {
+                let transfer = unsafe transfer(worker, slot)
+                let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer))
+                guard state & 0xFF == Ledger.taken else { continue }
+                body(TransferItem(word: unsafe cshared_load(cshared_transfer_item(transfer))))
+            }
+        }
     }
 
     // MARK: Wants and spares
@@ -204,7 +299,7 @@ extension Ledger {
             guard limit == .database ? names.database == own.database : names.user == own.user else {
                 continue
             }
-            for other in 0..<layout.workerCount where other != worker {
+            for other in 0..<workerCount where other != worker {
                 guard idle(candidate, in: other) > 0 else { continue }
                 let since = unsafe cshared_load(cshared_pool_row_oldest_idle_ns(row(index, other)))
                 if best.map({ since < $0.since }) ?? true { best = (since, other, candidate) }

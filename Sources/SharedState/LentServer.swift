@@ -146,7 +146,7 @@ public struct PoolDescription: Equatable, Sendable {
         try self.init(&reader)
     }
 
-    fileprivate func append(to output: inout ByteBuffer) {
+    func append(to output: inout ByteBuffer) {
         output.append(bigEndian: epoch)
         output.append(text: database)
         output.append(text: user)
@@ -154,61 +154,11 @@ public struct PoolDescription: Equatable, Sendable {
         output.append(list: welcomeParameters)
     }
 
-    fileprivate init(_ reader: inout RecordReader) throws(ControlError) {
+    init(_ reader: inout RecordReader) throws(ControlError) {
         epoch = try reader.number()
         database = try reader.text()
         user = try reader.text()
         welcomeMessages = try reader.text()
         welcomeParameters = try reader.parameters()
-    }
-}
-
-extension ByteBuffer {
-    fileprivate mutating func append(text: [UInt8]) {
-        append(bigEndian: UInt32(text.count))
-        append(text)
-    }
-
-    fileprivate mutating func append(list: [Parameter]) {
-        append(bigEndian: UInt16(list.count))
-        for parameter in list {
-            append(text: parameter.name)
-            append(text: parameter.value)
-        }
-    }
-}
-
-/// Reads a record's numbers and texts in order.
-private struct RecordReader {
-    private let bytes: [UInt8]
-    private var offset = 0
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    mutating func number<Number: FixedWidthInteger>() throws(ControlError) -> Number {
-        let size = Number.bitWidth / 8
-        guard bytes.count - offset >= size else { throw .truncated }
-        var number: Number = 0
-        for index in 0..<size {
-            number =
-                Number(truncatingIfNeeded: UInt64(truncatingIfNeeded: number) << 8)
-                | Number(truncatingIfNeeded: bytes[offset + index])
-        }
-        offset += size
-        return number
-    }
-
-    mutating func text() throws(ControlError) -> [UInt8] {
-        let count: UInt32 = try number()
-        guard bytes.count - offset >= Int(count) else { throw .truncated }
-        defer { offset += Int(count) }
-        return Array(bytes[offset..<(offset + Int(count))])
-    }
-
-    mutating func parameters() throws(ControlError) -> [Parameter] {
-        let count: UInt16 = try number()
-        var result: [Parameter] = []
-        for _ in 0..<count { result.append(Parameter(name: try text(), value: try text())) }
-        return result
     }
 }

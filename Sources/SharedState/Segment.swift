@@ -45,12 +45,13 @@ public struct Segment {
     ///
     /// - Parameters:
     ///   - memory: at least `layout.byteCount` zeroed bytes, aligned to a page.
+    ///   - workerCount: how many of the layout's workers there are to begin with; `nil` for all.
     ///   - generation: 1 at first start, one more after each online restart.
     ///   - startRealtimeMicroseconds: since 1970.
     @unsafe
     public static func initialize(
-        memory: UnsafeMutableRawPointer, byteCount: Int, layout: SegmentLayout, generation: UInt64,
-        startRealtimeMicroseconds: UInt64, secrets: SegmentSecrets
+        memory: UnsafeMutableRawPointer, byteCount: Int, layout: SegmentLayout, workerCount: Int? = nil,
+        generation: UInt64, startRealtimeMicroseconds: UInt64, secrets: SegmentSecrets
     ) -> Segment {
         precondition(byteCount >= layout.byteCount, "the memory is as large as its layout")
         let segment = unsafe Segment(layout: layout, memory: memory)
@@ -77,6 +78,7 @@ public struct Segment {
         let mock = unsafe cshared_header_mock_secret(segment.header)!
         for (index, byte) in secrets.mockAuthentication.enumerated() { unsafe mock[index] = byte }
         segment.ledger(of: 0).makeLock()
+        segment.workerCount = workerCount ?? layout.workerCount
         return segment
     }
 
@@ -145,6 +147,15 @@ public struct Segment {
     /// Notes that a table has changed.
     public func noteDefinitionChange() {
         _ = unsafe cshared_fetch_add(cshared_header_definition_epoch(header), 1)
+    }
+
+    /// How many worker indexes have ever been in use. Set by the supervisor; grows only, up to the layout's.
+    public var workerCount: Int {
+        get { ledger(of: 0).workerCount }
+        nonmutating set {
+            precondition(newValue <= layout.workerCount, "there is room for every worker")
+            unsafe cshared_store(cshared_ledger_worker_count(ledger(of: 0).head), UInt64(newValue))
+        }
     }
 
     /// The ledger, as the worker with this index writes it.

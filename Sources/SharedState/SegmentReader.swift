@@ -24,7 +24,7 @@ public struct SegmentReader {
     public mutating func pools() -> [PoolSnapshot] {
         var places: [PoolName: Int] = [:]
         var result: [PoolSnapshot] = []
-        for index in 0..<segment.layout.workerCount {
+        for index in 0..<segment.workerCount {
             let worker = segment.worker(index)
             for slot in 0..<worker.highWater {
                 collectReleased(worker, slot)
@@ -49,7 +49,7 @@ public struct SegmentReader {
         var sums: [[UInt8]: PoolTotals] = [:]
         for pool in pools() { sums[pool.database, default: PoolTotals()].add(pool.totals) }
         for (database, totals) in kept { sums[database, default: PoolTotals()].add(totals) }
-        for index in 0..<segment.layout.workerCount {
+        for index in 0..<segment.workerCount {
             let worker = segment.worker(index)
             guard worker.overflowedPoolCount > 0 else { continue }
             sums[SegmentReader.overflowDatabase, default: PoolTotals()].add(worker.overflowEntry.totals)

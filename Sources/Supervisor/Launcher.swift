@@ -206,11 +206,7 @@ public struct Launcher {
     }
 
     private func chooseWorkerCount(_ settings: Settings, _ log: inout LogWriter) -> Int {
-        if let workers = settings.workers {
-            log.write(.log, "workers: \(workers) (configured)")
-            return workers
-        }
-        let (count, reason) = Limits.automaticWorkerCount()
+        let (count, reason) = Supervisor.workerCount(settings)
         log.write(.log, "workers: \(count) (\(reason))")
         return count
     }

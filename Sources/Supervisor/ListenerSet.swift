@@ -13,6 +13,8 @@ struct ListenerSet {
         /// One for each worker, or a single one that all share.
         var descriptors: [Int32]
         let sharing: WorkerListener.Sharing
+        let address: SocketAddress
+        let options: Listener.Options
         /// The file of a Unix socket of ours.
         let path: String?
     }
@@ -39,6 +41,14 @@ struct ListenerSet {
     /// The sockets from which only this worker accepts.
     func queues(ofWorker index: Int) -> [Int32] {
         entries.filter { $0.sharing == .own }.map { $0.descriptors[index] }
+    }
+
+    /// Makes the sockets of another worker, with the next index.
+    mutating func addWorker() throws(SystemError) {
+        for index in entries.indices where entries[index].sharing == .own {
+            let entry = entries[index]
+            entries[index].descriptors.append(try Listener.open(entry.address, entry.options))
+        }
     }
 
     /// Has new TCP connections go to these workers only.
@@ -78,7 +88,7 @@ struct ListenerSet {
                 Entry(
                     family: isUnix ? .unix : .tcp, description: address.text,
                     port: isUnix ? unixPort(of: address.hostText) : address.port, descriptors: [descriptor],
-                    sharing: .shared, path: nil))
+                    sharing: .shared, address: address, options: Listener.Options(), path: nil))
         }
         return set
     }
@@ -141,13 +151,14 @@ struct ListenerSet {
     ) {
         guard !entries.contains(where: { $0.description == address.text }) else { return }
         var options = Listener.Options()
-        options.sharesPort = workerCount > 1 || settings.reusePort
+        // Even a single worker's: a reload may add others.
+        options.sharesPort = true
         // 128 is the default and too little for a burst; whoever sets another number means it.
         options.backlog = settings.listenBacklog == 128 ? 0 : Int32(clamping: settings.listenBacklog)
         options.deferAcceptSeconds = settings.tcpDeferAccept > 0 ? 1 : 0
         var descriptors: [Int32] = []
         do throws(SystemError) {
-            if options.sharesPort, !settings.reusePort { try Listener.probe(address) }
+            if !settings.reusePort { try Listener.probe(address) }
             for _ in 0..<workerCount { descriptors.append(try Listener.open(address, options)) }
         } catch {
             for descriptor in descriptors { Descriptors.close(descriptor) }
@@ -160,7 +171,7 @@ struct ListenerSet {
         entries.append(
             Entry(
                 family: .tcp, description: address.text, port: address.port, descriptors: descriptors,
-                sharing: .own, path: nil))
+                sharing: .own, address: address, options: options, path: nil))
     }
 
     private mutating func openUnix(_ path: String, _ settings: Settings) throws(StartupFailure) {
@@ -179,7 +190,8 @@ struct ListenerSet {
             entries.append(
                 Entry(
                     family: .unix, description: address.text, port: UInt16(settings.listenPort),
-                    descriptors: [descriptor], sharing: .shared, path: isAbstract ? nil : path))
+                    descriptors: [descriptor], sharing: .shared, address: address, options: options,
+                    path: isAbstract ? nil : path))
             if !isAbstract, !settings.unixSocketGroup.isEmpty {
                 guard let group = Accounts.group(named: settings.unixSocketGroup) else {
                     throw SystemError("find unix_socket_group \(settings.unixSocketGroup)", .noSuchFile)

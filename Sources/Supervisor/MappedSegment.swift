@@ -12,7 +12,8 @@ struct MappedSegment {
 
     /// A fresh segment.
     init(workerCount: Int) throws(SystemError) {
-        let layout = SegmentLayout(workers: workerCount)
+        // Room for as many as a reload may ask for: pages appear on use.
+        let layout = SegmentLayout(workers: Supervisor.workerLimit)
         let descriptor = try SharedMemory.create("pgsluice-segment", byteCount: layout.byteCount)
         // The mapping stays; nobody needs the descriptor until there is an online restart.
         defer { Descriptors.close(descriptor) }
@@ -23,7 +24,8 @@ struct MappedSegment {
             instance: Hash128(low: SecureRandom.number(), high: SecureRandom.number()),
             mockAuthentication: SecureRandom.bytes(count: 32))
         segment = unsafe Segment.initialize(
-            memory: memory, byteCount: layout.byteCount, layout: layout, generation: 1,
-            startRealtimeMicroseconds: Clock.realNanoseconds / 1000, secrets: secrets)
+            memory: memory, byteCount: layout.byteCount, layout: layout,
+            workerCount: workerCount, generation: 1, startRealtimeMicroseconds: Clock.realNanoseconds / 1000,
+            secrets: secrets)
     }
 }

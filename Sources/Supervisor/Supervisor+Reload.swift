@@ -89,6 +89,9 @@ extension Supervisor {
             barrier.missing.insert(index)
         }
         openLog(configuration.settings)
+        if old.settings.workers != configuration.settings.workers {
+            resize(to: Supervisor.workerCount(configuration.settings))
+        }
         if (old.settings.tcpDeferAccept > 0) != (new.settings.tcpDeferAccept > 0) {
             listeners.setDeferAccept(new.settings.tcpDeferAccept > 0)
         }

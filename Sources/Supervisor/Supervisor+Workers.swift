@@ -7,7 +7,7 @@ extension Supervisor {
     /// Starts a process for a worker index that has none.
     func startWorker(_ index: Int) {
         workers[index].nextStartNanoseconds = nil
-        guard shutdown == nil else { return }
+        guard shutdown == nil, workers[index].isWanted else { return }
         if workers[index].isUnreclaimed { reclaim(index) }
         guard !workers[index].isUnreclaimed else {
             workers[index].nextStartNanoseconds =
@@ -33,7 +33,7 @@ extension Supervisor {
             ) {
                 unsafe workerEntry(
                     WorkerContext(
-                        index: index, workerCount: workers.count, incarnation: incarnation,
+                        index: index, incarnation: incarnation,
                         supervisorProcessID: supervisor, supervisorLostSignal: Signals.supervisorLost,
                         listeners: accepted, control: pair.second, inbox: slot.inbox, inboxSenders: senders,
                         resolver: slot.resolver, supervisorWake: wake, segment: segment.memory,
@@ -52,6 +52,7 @@ extension Supervisor {
         workers[index].incarnation = incarnation
         workers[index].isReady = false
         workers[index].isDrained = false
+        workers[index].isLeaving = false
         workers[index].isSilent = false
         workers[index].killNanoseconds = nil
         workers[index].startedNanoseconds = Clock.monotonicNanoseconds
@@ -106,6 +107,11 @@ extension Supervisor {
             exitStatus = 1
             return beginShutdown(.immediate)
         }
+        if workers[index].isLeaving, workers[index].isDrained {
+            log.write(.log, "worker \(index) [\(process)] has left")
+            if workers[index].isWanted { workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds }
+            return
+        }
         let life = Clock.monotonicNanoseconds - workers[index].startedNanoseconds
         let pause = workers[index].policy.pause(afterLifeOf: life)
         let plan = pause == 0 ? "starting another" : "starting another in \(seconds(pause)) s"
@@ -128,9 +134,14 @@ extension Supervisor {
     }
 
     /// Closes what other workers sent and the dead one never read; a successor must not take it for its
-    /// own.
+    /// own. Clients that were only to be served there are served elsewhere.
     private func emptyInbox(of index: Int) {
         while let message = try? DescriptorPassing.receive(from: workers[index].inbox) {
+            if let decoded = unsafe try? InboxMessage.decode(message.bytes.span.bytes),
+                decoded.message == .accepted
+            {
+                message.descriptors.forEach(passOn)
+            }
             for descriptor in message.descriptors { Descriptors.close(descriptor) }
         }
     }
@@ -138,6 +149,8 @@ extension Supervisor {
     /// Starts the process that resolves names.
     func startHelper() {
         helper.nextStartNanoseconds = nil
+        // One that does not know all workers answers what it has been asked, and goes.
+        if let process = helper.process { Process.send(Signals.succeeded, to: process) }
         guard shutdown != .immediate else { return }
         let channels = workers.map(\.resolverHelper)
         do throws(SystemError) {

@@ -18,6 +18,10 @@ struct WorkerSlot {
     var incarnation: UInt64 = 0
     /// What its last process owned has not been given back yet.
     var isUnreclaimed = false
+    /// Whether there is to be a process: not after a reload has lowered `workers`.
+    var isWanted = true
+    /// The process has been told to go, and hands what it has to the others.
+    var isLeaving = false
     /// Whether the process has said that it serves.
     var isReady = false
     /// Whether the process has said that nothing is left to serve.

@@ -28,6 +28,8 @@ public struct Resolver: ~Copyable {
 
     private let channels: [Int32]
     private let signals: Int32
+    /// Another process takes the questions from now on.
+    private var isFinishing = false
     private var running: [RunningLookup] = []
     private var queue: [String] = []
     private var askers: [String: [Asker]] = [:]
@@ -43,7 +45,7 @@ public struct Resolver: ~Copyable {
     /// - Parameter channels: SOCK_SEQPACKET ends, non-blocking, one per worker. The process owns them and
     ///   all its signals are blocked.
     public static func run(channels: [Int32]) -> Never {
-        guard let signals = try? Signals.descriptor(for: [Signals.supervisorLost]) else {
+        guard let signals = try? Signals.descriptor(for: [Signals.supervisorLost, Signals.succeeded]) else {
             Process.exitNow(1)
         }
         var resolver = Resolver(channels: channels, signals: signals)
@@ -55,10 +57,14 @@ public struct Resolver: ~Copyable {
     /// Waits for something to happen and handles it; `false` when the process is to end.
     private mutating func turn() -> Bool {
         var interests = [Poll.Interest(signals, .read)]
-        interests += channels.map { Poll.Interest($0, .read) }
+        // A successor reads what is asked from now on.
+        interests += channels.map { Poll.Interest(isFinishing ? -1 : $0, .read) }
         interests += running.map { Poll.Interest($0.pipe, .read) }
         let ready = Poll.wait(interests, milliseconds: running.isEmpty ? -1 : 1000)
-        if ready[0].canRead, Signals.next(from: signals) != nil { return false }
+        if ready[0].canRead, let signal = Signals.next(from: signals) {
+            guard signal.signal == Signals.succeeded else { return false }
+            isFinishing = true
+        }
         let now = Clock.monotonicNanoseconds
         for index in running.indices.reversed() {
             var lookup = running[index]
@@ -78,7 +84,7 @@ public struct Resolver: ~Copyable {
             receive(from: channel, now)
         }
         startLookups(now)
-        return true
+        return !isFinishing || !running.isEmpty || !queue.isEmpty
     }
 
     private mutating func receive(from channel: Int32, _ now: UInt64) {

@@ -5,6 +5,8 @@ import Glibc
 public enum Signals {
     /// What tells a child that its parent has ended; no operator sends it.
     public static let supervisorLost: Int32 = SIGPWR
+    /// What tells a child that another one has taken its place.
+    public static let succeeded: Int32 = SIGALRM
 
     /// Read the configuration again.
     public static let reload: Int32 = SIGHUP

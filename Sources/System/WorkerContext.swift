@@ -45,10 +45,8 @@ public struct WorkerContext: ~Copyable {
     /// why. Before the instance is up that ends the start; afterwards it is a death like any other.
     public static let unableStatus: Int32 = 78
 
-    /// 0…`workerCount`-1; the same for every replacement of this worker.
+    /// From 0; the same for every replacement of this worker.
     public let index: Int
-    /// How many workers this instance has.
-    public let workerCount: Int
     /// 1 for the first process of this index, and one more for each replacement.
     public let incarnation: UInt64
     /// The supervisor, to be compared with `Process.parentID`.
@@ -87,14 +85,13 @@ public struct WorkerContext: ~Copyable {
 
     /// A context from its parts.
     public init(
-        index: Int, workerCount: Int, incarnation: UInt64, supervisorProcessID: Int32,
+        index: Int, incarnation: UInt64, supervisorProcessID: Int32,
         supervisorLostSignal: Int32, listeners: [WorkerListener], control: Int32, inbox: Int32,
         inboxSenders: [Int32], resolver: Int32, supervisorWake: Int32, segment: UnsafeMutableRawPointer,
         segmentByteCount: Int, startImage: [UInt8], configurationImage: [UInt8], epoch: UInt64,
         verbosity: Int, startsPaused: Bool
     ) {
         self.index = index
-        self.workerCount = workerCount
         self.incarnation = incarnation
         self.supervisorProcessID = supervisorProcessID
         self.supervisorLostSignal = supervisorLostSignal

@@ -72,6 +72,9 @@ public enum Validator {
         if !settings.unixSocketGroup.isEmpty, Accounts.group(named: settings.unixSocketGroup) == nil {
             failures.append("unix_socket_group: there is no group \(settings.unixSocketGroup)")
         }
+        if settings.keepsClients, Process.environment("PGSLUICE_TEST") != "1" {
+            failures.append("test_keep_clients is for the tests of this program: remove it")
+        }
         return failures
     }
 }

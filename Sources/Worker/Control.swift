@@ -33,6 +33,12 @@ extension WorkerLoop {
             sendRows(request, kind)
         case .workerEnded(let index):
             tell(.workerEnded(index))
+        case .workerAdded(let index):
+            guard let descriptor = descriptors.first else { return }
+            while context.inboxSenders.count <= index { context.inboxSenders.append(-1) }
+            if context.inboxSenders[index] >= 0 { Descriptors.close(context.inboxSenders[index]) }
+            context.inboxSenders[index] = descriptor
+            return
         case .acceptedDescriptor:
             guard let descriptor = descriptors.first else { return }
             adopt(descriptor)
@@ -50,7 +56,10 @@ extension WorkerLoop {
         case .shutdownWaitForClients, .shutdownWaitForServers:
             stopListening()
             tell(.order(order))
-        case .pause, .resume, .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain:
+        case .drain:
+            stopAccepting()
+            tell(.order(order))
+        case .pause, .resume, .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient:
             tell(.order(order))
         }
     }
@@ -78,9 +87,13 @@ extension WorkerLoop {
         tell(.configuration(effective, userList: image.userList(of: effective), epoch: epoch))
     }
 
+    /// Serves a connection that somebody else has accepted.
     private mutating func adopt(_ descriptor: Int32) {
-        guard let listener = context.listeners.first(where: { $0.family == .tcp }) ?? context.listeners.first
-        else { return Descriptors.close(descriptor) }
+        let isUnix = Socket.localAddress(of: descriptor)?.family == .unix
+        let listener = context.listeners.first { ($0.family == .unix) == isUnix }
+        // A worker that leaves may be told to end at any moment.
+        if isLeaving, let other = core.emptiestOther(), passOn(descriptor, to: other) { return }
+        guard let listener else { return Descriptors.close(descriptor) }
         serve(descriptor, from: listener)
     }
 
@@ -111,19 +124,34 @@ extension WorkerLoop {
                 message.descriptors.forEach(Descriptors.close)
                 continue
             }
-            if case .lend(let server) = decoded.message {
-                let isMeant = decoded.incarnation == context.incarnation && !message.isTruncated
+            let isMeant = decoded.incarnation == context.incarnation && !message.isTruncated
+            switch decoded.message {
+            case .lend(let server):
                 lent(server, message.descriptors, isMeant: isMeant)
                 continue
+            case .move(let record):
+                moved(record, message.descriptors, isMeant: isMeant)
+                continue
+            case .moveAttached(let byteCount):
+                let file = message.descriptors.dropFirst().first ?? -1
+                let record = try? SharedMemory.contents(of: file, limit: max(Int(byteCount), 1))
+                moved(record ?? [], Array(message.descriptors.prefix(1)), isMeant: isMeant)
+                message.descriptors.dropFirst().forEach(Descriptors.close)
+                continue
+            case .accepted:
+                message.descriptors.forEach { adopt($0) }
+                continue
+            default:
+                message.descriptors.forEach(Descriptors.close)
             }
-            message.descriptors.forEach(Descriptors.close)
             switch decoded.message {
             case .cancel(let key, _, let sender, let ticket):
                 tell(.cancelRequested(key: key, CancelTicket(worker: Int(sender), number: ticket)))
             case .drop(let database): tell(.databaseDropped(database))
             case .cancelAnswer(let ticket, let isFound):
                 tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
-            case .wanted, .welcomeWanted, .welcome, .evict, .freed, .lend: tell(.told(decoded.message))
+            case .wanted, .welcomeWanted, .welcome, .evict, .freed, .lend, .accepted, .move, .moveAttached:
+                tell(.told(decoded.message))
             }
         }
     }
@@ -140,6 +168,28 @@ extension WorkerLoop {
             return core.refuse(server)
         }
         tell(.lent(server, ConnectionID(raw: handle.raw)))
+    }
+
+    /// Another worker sends a client.
+    private mutating func moved(_ bytes: [UInt8], _ descriptors: [Int32], isMeant: Bool) {
+        guard let client = try? MovedClient(decoding: bytes) else {
+            return descriptors.forEach(Descriptors.close)
+        }
+        guard isMeant, descriptors.count == 1 else {
+            descriptors.forEach(Descriptors.close)
+            return core.refuse(client)
+        }
+        let record = Connection(descriptor: descriptors[0], peer: .client(.none), state: .open)
+        guard let handle = connections.insert(record) else {
+            Descriptors.close(descriptors[0])
+            return core.refuse(client)
+        }
+        let connection = ConnectionID(raw: handle.raw)
+        unsafe client.input.withUnsafeBytes { input in
+            guard let start = input.baseAddress else { return }
+            unsafe hold(connection, start, input.count)
+        }
+        tell(.moved(client, connection))
     }
 }
 

@@ -164,12 +164,10 @@ extension WorkerLoop {
             guard contains(connection) else { return }
             self[connection].isDetaching = false
             armReceive(connection)
-        case .adopt(let connection, let server):
-            guard contains(connection) else { return }
-            self[connection].peer = .server(server)
-            armReceive(connection)
-        case .pass(let server, let worker, let offset, let count):
-            pass(server, worker, offset, count)
+        case .adopt(let connection, let peer):
+            adopt(connection, peer)
+        case .pass(let peer, let worker, let offset, let count):
+            pass(peer, worker, offset, count)
         case .tell(let worker, let offset, let count):
             tell(worker, [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count))))
         default:
@@ -207,18 +205,51 @@ extension WorkerLoop {
     @inline(never)
     mutating func finishDetaching(_ connection: ConnectionID) {
         guard !self[connection].isInFlight, self[connection].firstSegment.isNone,
-            self[connection].heldCount == 0, case .server(let server) = self[connection].peer
+            self[connection].heldCount == 0 || self[connection].peer.isClient
         else { return }
-        afterwards.append(.detached(server))
+        afterwards.append(.detached(self[connection].peer))
     }
 
-    /// Sends a server's descriptor to another worker. It stays open here until the core closes it.
-    private mutating func pass(_ server: Handle<Server>, _ worker: Int, _ offset: Int, _ count: Int) {
-        let connection = core.connection(of: server)
-        let record = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
-        guard contains(connection), send(record, [self[connection].descriptor], toWorker: worker) else {
-            return afterwards.append(.passFailed(server))
+    /// Sends a client's or server's descriptor to another worker. It stays open here until the core closes it.
+    private mutating func pass(_ peer: Peer, _ worker: Int, _ offset: Int, _ count: Int) {
+        let connection = core.connection(of: peer)
+        let bytes = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
+        guard contains(connection) else { return afterwards.append(.passFailed(peer)) }
+        let isSent =
+            peer.isClient
+            ? sendClient(connection, bytes, worker)
+            : send(bytes, [self[connection].descriptor], toWorker: worker)
+        if !isSent { afterwards.append(.passFailed(peer)) }
+    }
+
+    /// Sends a client with what it has sent and the core has not used; a long record goes in a memory file.
+    private mutating func sendClient(_ connection: ConnectionID, _ record: [UInt8], _ worker: Int) -> Bool {
+        var record = record
+        if let held = unsafe self[connection].held {
+            unsafe record.append(
+                contentsOf: UnsafeRawBufferPointer(start: held, count: self[connection].heldCount))
         }
+        let isShort = record.count <= WorkerLoop.inlineRecordLimit
+        let file = isShort ? nil : try? SharedMemory.sealedCopy("pgsluice client", of: record)
+        guard isShort || file != nil else { return false }
+        defer { if let file { Descriptors.close(file) } }
+        let message: InboxMessage =
+            isShort ? .move(record: record) : .moveAttached(byteCount: UInt64(record.count))
+        var buffer = ByteBuffer(capacity: 1024)
+        let incarnation = core.incarnation(ofWorker: worker)
+        guard (try? message.encode(incarnation: incarnation, into: &buffer)) != nil else { return false }
+        let descriptors = [self[connection].descriptor] + (file.map { [$0] } ?? [])
+        return send([UInt8](copyingBytes: buffer.bytes), descriptors, toWorker: worker)
+    }
+
+    /// Serves a connection that another worker has sent.
+    private mutating func adopt(_ connection: ConnectionID, _ peer: Peer) {
+        guard contains(connection) else { return }
+        self[connection].peer = peer
+        armReceive(connection)
+        guard self[connection].heldCount > 0 else { return }
+        self[connection].isResumed = true
+        resumed.append(connection)
     }
 
     /// Tells the supervisor something.

@@ -86,7 +86,9 @@ extension WorkerLoop {
         let record = self[connection]
         guard record.state == .open || record.state == .flushing else { return }
         // A message that has come in part is waited for, or its rest would be taken for another.
-        guard !record.isDetaching || record.heldCount > 0 else { return stopReceiving(connection) }
+        guard !record.isDetaching || record.heldCount > 0 && !record.peer.isClient else {
+            return stopReceiving(connection)
+        }
         let isWanted = !record.isPaused && (!record.isHeld || record.heldCount < WorkerLoop.heldLimit)
         if record.isReceiving {
             // A multishot receive goes on by itself; it is ended where its bytes are not wanted any more, or
@@ -237,7 +239,7 @@ extension WorkerLoop {
     /// Keeps bytes for the core.
     @unsafe
     @inline(never)
-    private mutating func hold(_ connection: ConnectionID, _ bytes: UnsafeRawPointer, _ count: Int) {
+    mutating func hold(_ connection: ConnectionID, _ bytes: UnsafeRawPointer, _ count: Int) {
         let heldCount = self[connection].heldCount
         let total = heldCount + count
         if unsafe self[connection].held == nil || self[connection].heldCapacity < total {

@@ -23,13 +23,18 @@ extension WorkerLoop {
     mutating func accepted(_ completion: Completion) {
         let index = Int(completion.tag.slot)
         if completion.result >= 0 {
-            serve(completion.result, from: context.listeners[index])
+            if let other = core.betterPlace(), passOn(completion.result, to: other) {
+                // It has clearly fewer clients.
+            } else {
+                serve(completion.result, from: context.listeners[index])
+            }
         } else if let failure = completion.failure, !failure.isTransient {
             if acceptsClients {
                 log(.warning, "accept() failed on \(context.listeners[index].description): \(failure)")
             }
         }
-        guard !completion.hasMore, acceptsClients || context.listeners[index].family == .unix else { return }
+        guard !completion.hasMore, !isLeaving, acceptsClients || context.listeners[index].family == .unix
+        else { return }
         if completion.result < 0 {
             pausedListeners.append((index, core.now + WorkerLoop.acceptPause))
         } else {
@@ -52,6 +57,26 @@ extension WorkerLoop {
             loop.cancel(tag, on: listener.descriptor)
             loop.shutdown(listener.descriptor, .both)
         }
+    }
+
+    /// Leaves accepting to the others. The sockets stay: they are the supervisor's.
+    mutating func stopAccepting() {
+        isLeaving = true
+        pausedListeners.removeAll()
+        for (index, listener) in context.listeners.enumerated() {
+            let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
+            loop.cancel(tag, on: listener.descriptor)
+        }
+    }
+
+    /// Has another worker serve a connection that has just been accepted; false when its inbox is full.
+    mutating func passOn(_ descriptor: Int32, to worker: Int) -> Bool {
+        var record = ByteBuffer(capacity: 64)
+        guard (try? InboxMessage.accepted.encode(incarnation: 0, into: &record)) != nil,
+            send([UInt8](copyingBytes: record.bytes), [descriptor], toWorker: worker)
+        else { return false }
+        Descriptors.close(descriptor)
+        return true
     }
 
     mutating func serve(_ descriptor: Int32, from listener: WorkerListener) {

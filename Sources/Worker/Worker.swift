@@ -44,8 +44,7 @@ public enum Worker {
         let core = PoolCore(
             configuration: configuration, userList: image.userList(of: configuration),
             identity: WorkerIdentity(
-                index: context.index, count: context.workerCount,
-                incarnation: context.incarnation, epoch: context.epoch,
+                index: context.index, incarnation: context.incarnation, epoch: context.epoch,
                 timeZoneOffsetSeconds: Int(zone.offsetSeconds), timeZoneName: zone.zone),
             capacities: Capacities(), segment: segment, seed: SecureRandom.number())
         let choice = loop.choice

@@ -20,6 +20,8 @@ struct WorkerLoop: ~Copyable {
     static let bulkPerTurn = 2
     /// Messages to other workers that are kept for later.
     static let untoldLimit = 4096
+    /// Longest record of a client that moves which goes in a message: the channel must not fill with a few.
+    static let inlineRecordLimit = 8 * 1024
     /// How long a peer may take to read the last bytes and to close its end.
     static let lingerNanoseconds: UInt64 = 2_000_000_000
 
@@ -32,7 +34,7 @@ struct WorkerLoop: ~Copyable {
     /// Holders of each receive buffer: small ones first, then large ones.
     var references: PlainArray<UInt16>
 
-    let context: WorkerChannels
+    var context: WorkerChannels
     var configuration: Configuration
     let ring: LogRing
     let block: WorkerBlock
@@ -56,6 +58,8 @@ struct WorkerLoop: ~Copyable {
     /// Listeners that wait for descriptors to become free.
     var pausedListeners: [(index: Int, until: UInt64)] = []
     var acceptsClients = true
+    /// This worker is to go: others accept what comes.
+    var isLeaving = false
     var hasLogged = false
     var isEnding = false
     var isSupervisorLost = false
@@ -212,7 +216,8 @@ struct WorkerChannels {
     let listeners: [WorkerListener]
     let control: Int32
     let inbox: Int32
-    let inboxSenders: [Int32]
+    /// By worker index; -1 where there is none.
+    var inboxSenders: [Int32]
     let resolver: Int32
     let supervisorWake: Int32
 }

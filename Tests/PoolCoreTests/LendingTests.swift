@@ -193,7 +193,7 @@ import Testing
         _ = rigs[1].client()
         let posts = rigs[1].takePosted()
         for post in posts { try rigs[0].take(post) }
-        #expect(rigs[0].takePosted().contains { $0.server != nil })
+        #expect(rigs[0].takePosted().contains { $0.peer != nil })
         #expect(rigs[0].record(of: server)?.state == .lending)
         #expect(rigs[0].core.ledger.reclaim(worker: 1))
         rigs[0].tell(.workerEnded(1))
@@ -223,7 +223,7 @@ import Testing
         _ = rigs[0].session()
         let other = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        let posts = rigs[0].takePosted().filter { $0.server != nil }
+        let posts = rigs[0].takePosted().filter { $0.peer != nil }
         #expect(rigs[1].core.ledger.reclaim(worker: 0))
         let connection = try #require(try rigs[1].take(posts[0]))
         #expect(!rigs[1].isOpen(connection))
@@ -249,7 +249,7 @@ import Testing
         rigs[0].core.segment.worker(1).beat(beat)
         rigs[0].run(client, server, "commit")
         #expect(rigs[0].record(of: server)?.state == .lending)
-        let post = try #require(rigs[0].takePosted().first { $0.server != nil })
+        let post = try #require(rigs[0].takePosted().first { $0.peer != nil })
         rigs[0].advance(milliseconds: 2500)
         #expect(rigs[0].record(of: server)?.state == .idle)
         rigs[0].run(client, server, "select 1")
@@ -281,7 +281,7 @@ import Testing
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        let posts = rigs[0].takePosted().filter { $0.server != nil }
+        let posts = rigs[0].takePosted().filter { $0.peer != nil }
         rigs[1].tell(.order(Order(epoch: 7, kind: .reconnect)))
         let connection = try #require(try rigs[1].take(posts[0]))
         #expect(!rigs[1].isOpen(connection))

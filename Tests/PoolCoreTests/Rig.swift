@@ -42,7 +42,7 @@ final class Rig {
     struct Post {
         var worker: Int
         var bytes: [UInt8]
-        var server: Handle<Server>?
+        var peer: Peer?
     }
 
     /// Clients whose console session the supervisor is to take over.
@@ -58,7 +58,7 @@ final class Rig {
         let (configuration, list) = Rig.configuration(settings, databases: databases, users: users)
         core = PoolCore(
             configuration: configuration, userList: list,
-            identity: WorkerIdentity(index: worker, count: shared.workers, incarnation: incarnation),
+            identity: WorkerIdentity(index: worker, incarnation: incarnation),
             capacities: Capacities(
                 clients: 4096, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
             segment: shared.segment, seed: 1)
@@ -136,6 +136,12 @@ final class Rig {
     func record(of connection: ConnectionID) -> Server? {
         guard case .server(let server)? = peers[connection], core.servers.contains(server) else { return nil }
         return core.servers[server]
+    }
+
+    /// The client behind a connection.
+    func clientHandle(of connection: ConnectionID) -> Handle<Client>? {
+        guard case .client(let client)? = peers[connection], core.clients.contains(client) else { return nil }
+        return client
     }
 
     /// The state of the client behind a connection.
@@ -253,14 +259,19 @@ final class Rig {
             case .acknowledge(let epoch): acknowledged.append(epoch)
             case .detach(let connection):
                 detached.insert(connection)
-                if case .server(let server)? = peers[connection] { afterwards.append(.detached(server)) }
+                if let peer = peers[connection] { afterwards.append(.detached(peer)) }
             case .attach(let connection): detached.remove(connection)
-            case .adopt(let connection, let server): peers[connection] = .server(server)
-            case .pass(let server, let worker, let offset, let count):
+            case .adopt(let connection, let peer):
+                peers[connection] = peer
+                if held[connection] != nil {
+                    isWaiting.insert(connection)
+                    wake.append(connection)
+                }
+            case .pass(let peer, let worker, let offset, let count):
                 if hasRoom {
-                    posted.append(Post(worker: worker, bytes: output(offset, count), server: server))
+                    posted.append(Post(worker: worker, bytes: message(peer, offset, count), peer: peer))
                 } else {
-                    afterwards.append(.passFailed(server))
+                    afterwards.append(.passFailed(peer))
                 }
             case .tell(let worker, let offset, let count):
                 posted.append(Post(worker: worker, bytes: output(offset, count)))
@@ -281,10 +292,26 @@ final class Rig {
         return posted
     }
 
-    /// A message of another worker arrives; answers the connection of the server it brought.
+    /// The message that carries a client or server, with what the client has sent and nobody has used.
+    private func message(_ peer: Peer, _ offset: Int, _ count: Int) -> [UInt8] {
+        guard peer.isClient else { return output(offset, count) }
+        let input = held[core.connection(of: peer)] ?? []
+        var buffer = ByteBuffer()
+        try? InboxMessage.move(record: output(offset, count) + input).encode(incarnation: 1, into: &buffer)
+        return buffer.bytes.withUnsafeBytes { Array($0) }
+    }
+
+    /// A message of another worker arrives; answers the connection of the server or client it brought.
     @discardableResult
     func take(_ post: Post) throws -> ConnectionID? {
         let message = try InboxMessage.decode(post.bytes.rawSpan).message
+        if case .move(let record) = message {
+            let client = try MovedClient(decoding: record)
+            let connection = makeConnection()
+            if !client.input.isEmpty { held[connection] = client.input }
+            tell(.moved(client, connection))
+            return connection
+        }
         guard case .lend(let server) = message else {
             tell(.told(message))
             return nil

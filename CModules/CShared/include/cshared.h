@@ -19,7 +19,7 @@
 /* "pgsluice" read as a little-endian number. */
 #define CSHARED_MAGIC 0x656369756c736770ULL
 /* Changes whenever an offset or a meaning below changes. */
-#define CSHARED_LAYOUT_VERSION 2ULL
+#define CSHARED_LAYOUT_VERSION 3ULL
 
 #define CSHARED_DATABASE_NAME_BYTES 64
 #define CSHARED_USER_NAME_BYTES 128
@@ -61,7 +61,7 @@ _Static_assert(offsetof(cshared_header, next_connection_id) == 256, "the shared 
  * made anew from the rows when a process has died with it.
  */
 #define CSHARED_LOCK_BYTES 64
-/* Servers that one worker may have on their way to others at once. */
+/* Servers and clients that one worker may have on their way to others at once. */
 #define CSHARED_TRANSFERS 64
 
 typedef struct {
@@ -71,17 +71,18 @@ typedef struct {
     uint64_t pool_high_water;      /* entries at and above this one were never used */
     uint64_t name_high_water;
     uint64_t clients;              /* total over the workers' rows */
-    uint64_t spare[4];
+    uint64_t worker_count;         /* indexes that have ever been in use; grows only, by the supervisor */
+    uint64_t spare[3];
     uint64_t row_clients[64];      /* clients of each worker; written by it */
 } cshared_ledger;
 
 _Static_assert(sizeof(cshared_ledger) == 640, "ledger head size");
 
-/* A server on its way from one worker to another. */
+/* A server or a client on its way from one worker to another. */
 typedef struct {
     /* Token above, what has become of it (given by the Swift side) in the low 8 bits. */
     uint64_t state;
-    uint64_t pool;                 /* index of its pool; written by the sender while the slot is free */
+    uint64_t item;                 /* what it is (by the Swift side); written by the sender while it is free */
 } cshared_transfer;
 
 /* One (database, user) pair over all workers. Keys and totals change under the lock. */
@@ -259,9 +260,10 @@ CSHARED_FIELD(cshared_ledger, recoveries)
 CSHARED_FIELD(cshared_ledger, pool_high_water)
 CSHARED_FIELD(cshared_ledger, name_high_water)
 CSHARED_FIELD(cshared_ledger, clients)
+CSHARED_FIELD(cshared_ledger, worker_count)
 CSHARED_ARRAY(cshared_ledger, row_clients, uint64_t)
 CSHARED_FIELD(cshared_transfer, state)
-CSHARED_FIELD(cshared_transfer, pool)
+CSHARED_FIELD(cshared_transfer, item)
 CSHARED_FIELD(cshared_ledger_pool, key_low)
 CSHARED_FIELD(cshared_ledger_pool, key_high)
 CSHARED_FIELD(cshared_ledger_pool, servers)

@@ -51,7 +51,7 @@ public struct Configuration: Equatable, Sendable {
 
     /// The rows of `SHOW CONFIG`, in order.
     public func configRows() -> [Row] {
-        SettingTable.settings.enumerated().map { index, field in
+        SettingTable.settings.dropLast(SettingTable.testing.count).enumerated().map { index, field in
             Row(
                 key: field.setting.name, value: settings.texts[index], defaultText: field.setting.defaultText,
                 isChangeable: field.setting.isReloadable)

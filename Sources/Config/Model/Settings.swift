@@ -171,6 +171,8 @@ public struct Settings: Equatable, Sendable {
     public var workers: Int?
     /// `worker_hang_timeout`; 0 for never.
     public var workerHangTimeoutNanoseconds: UInt64 = 0
+    /// `test_keep_clients`: clients stay with the worker that has accepted them.
+    public var keepsClients = false
     /// `io_backend`.
     public var ioBackend = IOBackend.auto
     /// Longest time a worker polls before it blocks, in microseconds; 0 for never.

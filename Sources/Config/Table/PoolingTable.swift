@@ -6,7 +6,8 @@ extension SettingTable {
                 "workers", .integerOrAuto(1...64), .none, "auto",
                 """
                 Worker processes. With auto, one for each processor that the affinity mask and the \
-                control group's quota leave us; the choice and its reason are logged.
+                control group's quota leave us; the choice and its reason are logged. A reload may change the \
+                number: a worker that is not wanted any more hands its clients and servers to the others.
                 """
             ) { settings, value in
                 if case .integer(let number) = value {
@@ -14,7 +15,7 @@ extension SettingTable {
                 } else {
                     settings.workers = nil
                 }
-            }.startupOnly,
+            },
             row.choice(
                 "io_backend", "auto", \.ioBackend,
                 "The kernel interface of event loops; auto takes io_uring where it is allowed, else epoll."

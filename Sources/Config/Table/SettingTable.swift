@@ -7,7 +7,18 @@ public enum SettingTable {
     /// but for `pool_mode` before `pool_idle_timeout`, then the settings PgBouncer does not have.
     static let settings: [SettingField<Settings>] = {
         inherited.sorted { sortKey($0.setting.name).lexicographicallyPrecedes(sortKey($1.setting.name)) }
-            + workers
+            + workers + testing
+    }()
+
+    /// What only tests may set (with `PGSLUICE_TEST=1` in the environment); documents and console are silent
+    /// about it.
+    static let testing: [SettingField<Settings>] = {
+        let row = SettingRows<Settings>(section: .pgbouncer, group: .workers)
+        return [
+            row.boolean(
+                "test_keep_clients", "0", \.keepsClients,
+                "Clients stay with the worker that has accepted them.")
+        ]
     }()
 
     /// The settings PgBouncer has too, grouped by heading, in the order in which a reader wants them.

@@ -17,7 +17,14 @@ extension World {
         for _ in 0..<random.number(1...4) {
             let time = UInt64(random.below(3000)) * 1_000_000
             if setup.workers > 1, random.chance(40) {
-                schedule(after: time) { self.kill(self.random.below(self.setup.workers)) }
+                schedule(after: time) {
+                    let index = self.random.below(self.setup.workers)
+                    if self.setup.movesClients, self.random.chance(50) {
+                        self.leave(index)
+                    } else {
+                        self.kill(index)
+                    }
+                }
                 continue
             }
             switch random.below(5) {

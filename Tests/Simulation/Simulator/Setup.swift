@@ -28,6 +28,8 @@ struct Setup {
     var sabotage: Sabotage?
     var mode = Mode.transaction
     var workers = 1
+    /// Clients move to the homes of their pools, and away from workers that leave.
+    var movesClients = false
     var databases = 1
     var users = 1
     var clients = 1
@@ -92,6 +94,7 @@ struct Setup {
         workers = random.pick([2, 2, 3])
         clients += random.number(1...4)
         poolSize = random.pick([1, 1, 2, 3])
+        movesClients = random.chance(60)
     }
 
     private mutating func addLines(_ random: inout Random) {

@@ -1,4 +1,5 @@
 import Base
+import SharedState
 
 #if DEBUG || INVARIANTS
     @testable import PoolCore
@@ -73,7 +74,7 @@ extension Worker {
     }
 
     private func isWanted(_ socket: Socket) -> Bool {
-        (!socket.isDetaching || !socket.held.isEmpty) && !socket.isPaused
+        (!socket.isDetaching || !socket.held.isEmpty && socket.peer?.isClient != true) && !socket.isPaused
             && (!socket.isHeld || socket.held.count < setup.heldLimit)
     }
 
@@ -81,7 +82,9 @@ extension Worker {
         socket.isArriving = false
         guard !isDead else { return }
         // A receive that is being cancelled may still bring something.
-        if socket.isDetaching, socket.held.isEmpty, socket.incoming.isEmpty || random.chance(50) {
+        if socket.isDetaching, socket.held.isEmpty || socket.peer?.isClient == true,
+            socket.incoming.isEmpty || random.chance(50)
+        {
             return finishDetaching(socket)
         }
         if socket.state == .flushing {
@@ -208,7 +211,7 @@ extension Worker {
             }
             afterwards.append(.cancelBroadcast(client, workers: others.count))
         case .acknowledge(let epoch):
-            acknowledged.insert(epoch)
+            if epoch > 0 { acknowledged.insert(epoch) }
         case .drained:
             isDrained = true
         case .answerCancel(let ticket, let isFound):
@@ -237,20 +240,31 @@ extension Worker {
             socket.isDetaching = false
             socket.isPassed = false
             arm(socket)
-        case .adopt(let id, let server):
+        case .adopt(let id, let peer):
             guard let socket = socket(id) else { return }
-            socket.peer = .server(server)
+            socket.peer = peer
             socket.worker = self
+            socket.isHeld = false
+            socket.needed = 0
+            if !socket.held.isEmpty, !socket.isResumed {
+                socket.isResumed = true
+                resumed.append(socket)
+            }
             socket.isDetaching = false
             socket.isPassed = false
             socket.isPaused = false
             arm(socket)
-        case .pass(let server, let worker, let offset, let count):
-            guard let socket = socket(core.connection(of: server)), !random.chance(5) else {
-                return afterwards.append(.passFailed(server))
+        case .pass(let peer, let worker, let offset, let count):
+            guard let socket = socket(core.connection(of: peer)), !random.chance(5) else {
+                return afterwards.append(.passFailed(peer))
             }
             socket.isPassed = true
-            world.post(to: worker, output(offset, count), socket)
+            guard peer.isClient else { return world.post(to: worker, output(offset, count), socket) }
+            var buffer = ByteBuffer()
+            let message = InboxMessage.move(record: output(offset, count) + socket.held)
+            guard (try? message.encode(incarnation: core.incarnation(ofWorker: worker), into: &buffer)) != nil
+            else { return fail("a client's record is too long") }
+            world.post(to: worker, buffer.bytes.withUnsafeBytes { Array($0) }, socket)
         case .tell(let worker, let offset, let count):
             world.post(to: worker, output(offset, count), nil)
         default:
@@ -260,10 +274,10 @@ extension Worker {
 
     private func finishDetaching(_ socket: Socket) {
         guard socket.isDetaching, !socket.isPassed, !socket.isArriving, !socket.isSending,
-            socket.queued.isEmpty, socket.held.isEmpty, socket.state == .open,
-            case .server(let server)? = socket.peer
+            socket.queued.isEmpty, socket.state == .open, let peer = socket.peer,
+            socket.held.isEmpty || peer.isClient
         else { return }
-        later(.detached(server))
+        later(.detached(peer))
     }
 
     /// Has another worker learn something after a while.

@@ -22,6 +22,8 @@ final class Worker {
     var acknowledged: Set<UInt64> = []
     /// It was told to end, and has nothing left to do.
     var isDrained = false
+    /// It has been told to go.
+    var isLeaving = false
     /// What the supervisor has sent and it has not read.
     var control: [Event] = []
     /// What the core is told when it is done with the rest.
@@ -38,7 +40,7 @@ final class Worker {
         core = PoolCore(
             configuration: world.configuration, userList: world.userList,
             identity: WorkerIdentity(
-                index: index, count: world.setup.workers, incarnation: incarnation, epoch: world.ordered),
+                index: index, incarnation: incarnation, epoch: world.ordered),
             capacities: Capacities(
                 clients: 1024, servers: 256, pools: 64, replyChunks: 4096, statements: 1024),
             segment: world.segment, seed: world.setup.seed)
@@ -92,6 +94,7 @@ final class Worker {
         guard let (meant, message) = try? InboxMessage.decode(bytes.rawSpan) else {
             return fail("a worker sends what cannot be read")
         }
+        if case .move(let record) = message { return take(record, isMeant: meant == incarnation, socket) }
         guard case .lend(let server) = message else {
             trace.note(now, "worker \(index) is told: \(message)")
             return tell(.told(message))
@@ -112,6 +115,25 @@ final class Worker {
         let id = ConnectionID(slot: UInt32(world.sockets.count), generation: 1)
         world.sockets.append(socket)
         tell(.lent(server, id))
+    }
+
+    /// Another worker sends a client.
+    private func take(_ record: [UInt8], isMeant: Bool, _ socket: Socket?) {
+        guard let client = try? MovedClient(decoding: record), let socket else {
+            return fail("a worker sends a client that cannot be read")
+        }
+        trace.note(now, "worker \(index) is sent a client of worker \(client.sender)")
+        if !socket.worker.isDead, socket.state == .open, client.input != socket.held {
+            fail("a client's input is lost on the way")
+        }
+        guard isMeant else {
+            core.refuse(client)
+            return world.letGo(socket)
+        }
+        let id = ConnectionID(slot: UInt32(world.sockets.count), generation: 1)
+        world.sockets.append(socket)
+        world.statistics.moved += 1
+        tell(.moved(client, id))
     }
 
     func checkInvariants() {

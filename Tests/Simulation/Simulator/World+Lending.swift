@@ -51,6 +51,26 @@ extension World {
         #endif
     }
 
+    /// A worker is to go, and ends when nothing is left in it; another takes its place.
+    func leave(_ index: Int) {
+        guard let worker = workers[index], living.count > 1, !isShuttingDown,
+            !living.contains(where: \.isLeaving)
+        else { return }
+        trace.note(now, "worker \(index) leaves")
+        worker.isLeaving = true
+        segment.worker(index).state = .draining
+        worker.tell(.order(Order(epoch: 0, kind: .drain)))
+        awaitLeaving(worker)
+    }
+
+    private func awaitLeaving(_ worker: Worker) {
+        schedule(after: 10_000_000) { [self] in
+            guard !worker.isDead else { return }
+            guard worker.isDrained else { return awaitLeaving(worker) }
+            if !isShuttingDown { kill(worker.index) }
+        }
+    }
+
     /// A worker is killed. The supervisor notices, gives back what it owned, and starts another.
     func kill(_ index: Int) {
         guard let worker = workers[index] else { return }
@@ -58,6 +78,7 @@ extension World {
         burials += 1
         worker.isDead = true
         workers[index] = nil
+        segment.worker(index).state = .dead
         for client in clients { client.lose(worker) }
         for requester in requesters { requester.lose(worker) }
         for socket in sockets where socket.worker === worker && socket.state != .closed {
@@ -80,6 +101,7 @@ extension World {
         schedule(after: 50_000_000) { self.burials -= 1 }
         schedule(after: latency()) {
             self.segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
+            if self.setup.movesClients { self.segment.worker(index).state = .ready }
             let worker = Worker(self, index: index, incarnation: incarnation + 1)
             self.workers[index] = worker
             self.trace.note(self.now, "worker \(index) is there again")

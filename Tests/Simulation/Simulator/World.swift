@@ -63,6 +63,7 @@ final class World {
         inboxes = Array(repeating: [], count: setup.workers)
         for index in 0..<setup.workers {
             segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
+            if setup.movesClients { segment.worker(index).state = .ready }
             workers.append(Worker(self, index: index, incarnation: 1))
         }
         postgres = Postgres(self)
@@ -163,6 +164,7 @@ final class Statistics {
     var errors = 0
     var cancelled = 0
     var lost = 0
+    var moved = 0
 }
 
 extension Random {
