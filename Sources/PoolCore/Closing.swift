@@ -33,7 +33,7 @@ extension PoolCore {
     /// closed.
     @inline(never)
     mutating func closeClient(_ client: Handle<Client>, _ style: CloseStyle, reason: String) {
-        if configuration.settings.logDisconnections, !clients[client].pool.isNone || !reason.isEmpty {
+        if configuration.settings.logDisconnections, !reason.isEmpty {
             let start = output.count
             appendClientPrefix(client)
             output.append("closing because: ")

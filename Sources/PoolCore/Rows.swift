@@ -30,6 +30,7 @@ extension PoolCore {
             case .waiting, .waitingForWelcome: state = "waiting"
             case .linked, .relayed: state = "active"
             case .cancelling: state = "active_cancel_req"
+            case .waitingForPeer: state = "waiting_cancel_req"
             }
             let origin = clientOrigins[client]
             let begin = clients[client].queryStart
@@ -75,8 +76,9 @@ extension PoolCore {
             let address = serverAddresses[server]
             rows.beginRow(fieldCount: 21)
             rows.append("S")
-            rows.append(users[Int(pools[pool].user)].name)
-            rows.append(databases[Int(pools[pool].database)].name)
+            let isPeer = pools[pool].isPeer
+            rows.append(isPeer ? Array("(nouser)".utf8) : users[Int(pools[pool].user)].name)
+            rows.append(isPeer ? Array("(nodb)".utf8) : databases[Int(pools[pool].database)].name)
             let client = servers[server].client
             let replication =
                 servers[server].isReplication && clients.contains(client)
@@ -137,7 +139,7 @@ extension PoolCore {
 
     private func appendPools(_ rows: inout RowWriter) {
         for slot in 0..<pools.slotLimit {
-            guard let pool = pools.handle(at: slot) else { continue }
+            guard let pool = pools.handle(at: slot), !pools[pool].isPeer else { continue }
             let database = databases[Int(pools[pool].database)]
             var used = 0
             for serverSlot in 0..<servers.slotLimit {
@@ -179,7 +181,7 @@ extension PoolCore {
     }
 
     private func appendDatabases(_ rows: inout RowWriter) {
-        for database in databases where !database.isRemoved {
+        for database in databases where !database.isRemoved && database.peer == 0 {
             let definition = database.definition
             let settings = configuration.settings
             rows.beginRow(fieldCount: 17)
@@ -209,6 +211,8 @@ extension PoolCore {
 
     private func appendUsers(_ rows: inout RowWriter) {
         for user in users where user.isKnown || user.serverCount > 0 || user.clientCount > 0 {
+            // Connections to peers are nobody's.
+            guard user.isKnown || !user.name.isEmpty else { continue }
             let definition = userDefinitions[user.name]
             rows.beginRow(fieldCount: 8)
             rows.append(user.name)
@@ -252,10 +256,10 @@ extension PoolCore {
         // What every worker knows alike is counted once, by the first.
         let isFirst = identity.index == 0
         let items: [(String, Int)] = [
-            ("databases", isFirst ? databases.count { !$0.isRemoved } : 0),
+            ("databases", isFirst ? databases.count { !$0.isRemoved && $0.peer == 0 } : 0),
             ("users", isFirst ? users.count { $0.isKnown } : 0),
             ("peers", isFirst ? configuration.peers.count : 0),
-            ("pools", pools.count), ("peer_pools", 0), ("free_clients", 0),
+            ("free_clients", 0),
             ("used_clients", clients.count - loginClients), ("login_clients", loginClients),
             ("free_servers", idleServers), ("used_servers", servers.count - idleServers), ("dns_names", 0),
             ("dns_zones", 0), ("dns_queries", 0), ("dns_pending", 0),

@@ -50,11 +50,11 @@ extension PoolCore {
         case .connecting, .startup:
             stepLogin(server)
             guard servers.contains(server) else { return true }
-            let limit =
-                servers[server].cancels.isNone
-                ? configuration.settings.serverConnectTimeoutNanoseconds
-                : configuration.settings.cancelWaitTimeoutNanoseconds
-            if limit > 0, now &- servers[server].connectedAt >= limit {
+            let age = now &- servers[server].connectedAt
+            let settings = configuration.settings
+            let limit = settings.serverConnectTimeoutNanoseconds
+            let patience = servers[server].isMessenger ? settings.cancelWaitTimeoutNanoseconds : 0
+            if limit > 0 && age >= limit || patience > 0 && age >= patience {
                 loginFailed(server, "connect timeout", state: nil)
             }
             return true
@@ -159,6 +159,12 @@ extension PoolCore {
                 {
                     closeClient(client, .now, reason: "")
                 }
+            case .waitingForPeer:
+                isBusy = true
+                let limit = configuration.settings.cancelWaitTimeoutNanoseconds
+                if limit > 0, now &- clients[client].waitStart >= limit {
+                    closeClient(client, .now, reason: "cancel_wait_timeout")
+                }
             case .linked, .relayed:
                 continue
             }
@@ -243,7 +249,7 @@ extension PoolCore {
         if now < pools[pool].lendsFrom { scheduleUpkeep(at: pools[pool].lendsFrom) }
         serveWaiters(pool)
         openServers(pool)
-        publishGauges(pool)
+        if !pools[pool].isPeer { publishGauges(pool) }
         let limit = configuration.settings.poolIdleTimeoutNanoseconds
         guard isUnused(pool) else {
             pools[pool].lastUse = now
@@ -252,12 +258,14 @@ extension PoolCore {
         let database = Int(pools[pool].database)
         let isFilled = databases[database].definition.user != nil && pools[pool].settings.minPoolSize > 0
         let isOver = limit > 0 && now &- pools[pool].lastUse >= limit && !isFilled
-        if isOver || databases[database].isRemoved { forgetPool(pool, saysWhy: isOver) }
+        if isOver || databases[database].isRemoved {
+            forgetPool(pool, saysWhy: isOver && !pools[pool].isPeer)
+        }
     }
 
     private func isUnused(_ pool: Handle<Pool>) -> Bool {
         guard pools[pool].serverCount == 0 else { return false }
-        for index in 0..<8 where pools[pool].clientCounts[index] > 0 { return false }
+        for index in 0..<Client.State.count where pools[pool].clientCounts[index] > 0 { return false }
         return true
     }
 
