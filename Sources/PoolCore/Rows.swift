@@ -15,6 +15,8 @@ extension PoolCore {
         case .databases: appendDatabases(&rows)
         case .users: appendUsers(&rows)
         case .lists: appendLists(&rows)
+        case .peers: appendPeers(&rows)
+        case .peerPools: appendPeerPools(&rows)
         }
     }
 
@@ -226,6 +228,28 @@ extension PoolCore {
                 definition?.maxUserClientConnections.map(Int.init)
                     ?? configuration.settings.maxUserClientConnections)
             rows.append(user.clientCount)
+        }
+    }
+
+    private func appendPeers(_ rows: inout RowWriter) {
+        for peer in configuration.peers {
+            rows.beginRow(fieldCount: 4)
+            rows.append(Int(peer.id))
+            appendOptional(peer.host?.text, &rows)
+            rows.append(peer.port)
+            rows.append(peer.poolSize.map(Int.init) ?? configuration.settings.defaultPoolSize)
+        }
+    }
+
+    private func appendPeerPools(_ rows: inout RowWriter) {
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot), pools[pool].isPeer else { continue }
+            rows.beginRow(fieldCount: 5)
+            rows.append(Int(databases[Int(pools[pool].database)].peer))
+            rows.append(pools[pool].count(Client.State.cancelling))
+            rows.append(pools[pool].count(Client.State.waitingForPeer))
+            rows.append(pools[pool].count(Server.State.cancelling))
+            rows.append(pools[pool].loginCount)
         }
     }
 

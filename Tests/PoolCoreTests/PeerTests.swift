@@ -304,6 +304,11 @@ import Testing
         for _ in 0..<3 { _ = request(rig, key(of: 513)) }
         _ = rig.connectServer()
         rig.advance(milliseconds: 400)
+        #expect(
+            try rig.rows(.peers).map { $0.joined(separator: " ") } == [
+                "3 10.0.0.3 6432 20", "4 10.0.0.4 6432 20", "513 /run/other 7000 2",
+            ])
+        #expect(try rig.rows(.peerPools) == [["513", "2", "1", "1", "1"]])
         #expect(try rig.rows(.pools).isEmpty)
         #expect(try rig.rows(.databases).map { $0[0] } == ["db"])
         #expect(try rig.rows(.users).map { $0[0] }.sorted() == ["alice", "bob"])
