@@ -20,11 +20,13 @@ extension ShowCommand {
         case .databases: ShowCommand.columns(.databases)
         case .users: ShowCommand.columns(.users)
         case .lists: ShowCommand.columns(.lists)
+        case .peers: ShowCommand.columns(.peers)
+        case .peerPools: ShowCommand.columns(.peerPools)
         case .config:
             ["key", "value", "default", "changeable"].map { ConsoleColumn($0, .text) }
         case .version: [ConsoleColumn("version", .text)]
         case .state: [ConsoleColumn("key", .text), ConsoleColumn("value", .text)]
-        case .help, .sockets, .fds, .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones: []
+        case .help, .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones: []
         }
     }
 

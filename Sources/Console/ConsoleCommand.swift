@@ -1,12 +1,12 @@
 /// What SHOW shows. The raw value is the word in the command.
 public enum ShowCommand: String, CaseIterable, Sendable {
-    case help, config, databases, pools, clients, servers, users, version, stats, totals, lists, state
+    case help, config, databases, pools, clients, servers, users, version, stats, totals, lists, state, peers
     case statsTotals = "stats_totals"
     case statsAverages = "stats_averages"
-    // PgBouncer's, not here yet.
-    case sockets, fds, mem, peers
-    case activeSockets = "active_sockets"
     case peerPools = "peer_pools"
+    // PgBouncer's, not here yet.
+    case sockets, fds, mem
+    case activeSockets = "active_sockets"
     case dnsHosts = "dns_hosts"
     case dnsZones = "dns_zones"
 
@@ -15,9 +15,9 @@ public enum ShowCommand: String, CaseIterable, Sendable {
         switch self {
         case .help, .config, .databases, .pools, .clients, .servers, .users, .version, .stats, .totals,
             .lists,
-            .state, .statsTotals, .statsAverages:
+            .state, .statsTotals, .statsAverages, .peers, .peerPools:
             true
-        case .sockets, .fds, .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones: false
+        case .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones: false
         }
     }
 

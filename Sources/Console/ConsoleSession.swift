@@ -329,10 +329,12 @@ public struct ConsoleSession: ~Copyable {
         case .pools: return .rows([.pools])
         case .databases: return .rows([.databases])
         case .users: return .rows([.users])
-        case .lists: return .rows([.databases, .users, .pools, .lists])
+        case .lists: return .rows([.databases, .users, .pools, .peerPools, .lists])
+        case .peers: return .rows([.peers])
+        case .peerPools: return .rows([.peerPools])
         case .config: return .configuration
         case .state: return .state
-        case .help, .version, .sockets, .fds, .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones:
+        case .help, .version, .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones:
             return nil
         }
     }

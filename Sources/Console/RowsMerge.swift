@@ -28,6 +28,8 @@ extension RowsKind {
             [.key] + [ColumnMerge](repeating: .first, count: 11) + [.sum, .first, .sum, .greatest, .greatest]
         case .users: [.key, .first, .first, .first, .first, .sum, .first, .sum]
         case .lists: [.key, .sum]
+        case .peers: [.key, .first, .first, .first]
+        case .peerPools: [.key, .sum, .sum, .sum, .sum]
         }
     }
 }

@@ -26,8 +26,10 @@ struct RowsTables {
         case .databases: rows = merged(.databases)
         case .users: rows = users()
         case .lists: rows = lists()
+        case .peers: rows = merged(.peers)
+        case .peerPools: rows = merged(.peerPools)
         case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .sockets, .fds,
-            .mem, .peers, .activeSockets, .peerPools, .dnsHosts, .dnsZones:
+            .mem, .activeSockets, .dnsHosts, .dnsZones:
             return nil
         }
         return ConsoleTable(columns: command.columns, rows: rows)
@@ -84,6 +86,7 @@ struct RowsTables {
         items["databases"] = merged(.databases).count
         items["users"] = merged(.users).count
         items["pools"] = merged(.pools).count
+        items["peer_pools"] = merged(.peerPools).count
         items["used_clients", default: 0] += collected.controlSessionCount
         let names = [
             "databases", "users", "peers", "pools", "peer_pools", "free_clients", "used_clients",
@@ -99,7 +102,7 @@ struct RowsTables {
         let name = ConsoleSession.databaseName
         let row: [String?]
         switch kind {
-        case .clients, .servers, .lists:
+        case .clients, .servers, .lists, .peers, .peerPools:
             return nil
         case .pools:
             row =

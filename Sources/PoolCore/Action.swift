@@ -71,11 +71,11 @@ public enum Action: BitwiseCopyable {
     case detach(ConnectionID)
     /// Receive again on a connection that was detached.
     case attach(ConnectionID)
-    /// Give this connection, which another worker has sent, to the core's client or server: start receiving on
-    /// it.
+    /// Give this connection, which another worker has sent, to the core's client or server: start receiving
+    /// on it.
     case adopt(ConnectionID, Peer)
-    /// Send a detached descriptor to another worker, with a range of `output`: for a server the message, for a
-    /// client its record, which what has been received and not used is put behind. Answered by `passFailed`
+    /// Send a detached descriptor to another worker, with a range of `output`: for a server the message, for
+    /// a client its record, which what has been received and not used is put behind. Answered by `passFailed`
     /// when there is no room.
     case pass(Peer, worker: Int, offset: Int, count: Int)
     /// Send another worker a range of `output` as a message. When there is no room it is sent later.

@@ -24,6 +24,7 @@ extension PoolCore {
     ///
     /// It is closed without an answer when the request has reached PostgreSQL, which is what libpq waits for.
     mutating func cancelArrived(_ requester: Handle<Client>, _ processID: Int32, _ secret: RawSpan) {
+        if passOn(requester, processID, secret) { return }
         if startCancel(processID, secret, for: requester, nil) { return }
         let start = output.count
         output.append(bigEndian: processID)
@@ -113,6 +114,8 @@ extension PoolCore {
 
     /// The client that was given this key. O(clients).
     private func owner(_ processID: Int32, _ secret: RawSpan) -> Handle<Client>? {
+        // A peer that has passed the request on has counted that in the last byte.
+        let ignored = configuration.settings.peerID > 0 ? PoolCore.hopBits : 0
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot), clients[client].processID == processID,
                 processID != 0, secret.byteCount == secretByteCount(client)
@@ -120,7 +123,8 @@ extension PoolCore {
             var difference: UInt8 = 0
             for offset in 0..<secret.byteCount {
                 let byte = unsafe secret.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
-                difference |= byte ^ clients[client].secret[offset]
+                let isLast = offset == secret.byteCount - 1
+                difference |= (byte ^ clients[client].secret[offset]) & ~(isLast ? ignored : 0)
             }
             if difference == 0 { return client }
         }
@@ -133,27 +137,33 @@ extension PoolCore {
     private mutating func openCancel(
         _ target: Handle<Server>, _ requester: Handle<Client>, _ ticket: CancelTicket?
     ) -> Bool {
-        let pool = servers[target].pool
+        guard let server = addMessenger(servers[target].pool, for: requester) else { return false }
+        servers[server].host = servers[target].host
+        servers[server].cancels = target
+        servers[server].cancelTicket = ticket
+        servers[target].cancelsInFlight &+= 1
+        return true
+    }
+
+    /// Makes the record of a connection that carries a cancel request, and has the worker connect it; `nil`
+    /// when there is no room.
+    mutating func addMessenger(_ pool: Handle<Pool>, for requester: Handle<Client>) -> Handle<Server>? {
         guard let server = servers.insert(Server(id: segment.nextConnectionId(), pool: pool)) else {
-            return false
+            return nil
         }
         count(server, in: pool)
         servers[server].connectedAt = now
         servers[server].connectedAtWall = wallClock
-        servers[server].host = servers[target].host
         servers[server].client = requester
-        servers[server].cancels = target
-        servers[server].cancelTicket = ticket
-        servers[target].cancelsInFlight &+= 1
         scheduleUpkeep(within: PoolCore.busyUpkeep)
         actions.append(.connect(server))
-        return true
+        return server
     }
 
-    /// The connection for a cancel request is open: the request goes out, and PostgreSQL closes when it is
-    /// done.
+    /// The connection for a cancel request is open: the request goes out, and PostgreSQL or the peer closes
+    /// when it is done.
     mutating func sendCancel(_ server: Handle<Server>) {
-        let target = servers[server].cancels
+        let target = servers[server].isForwarding ? server : servers[server].cancels
         if servers[server].state != .cancelling { moveServer(server, to: .cancelling) }
         guard servers.contains(target) else { return cancelDelivered(server) }
         // While a prelude runs the client's own query has not begun, and it is that which is to be hit.

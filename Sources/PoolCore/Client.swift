@@ -20,10 +20,17 @@ public struct Client: Linked {
         case linked
         /// Its bytes go to and from the supervisor, which serves its console session; in no list.
         case relayed
-        /// It brought a cancel key and waits until the cancel request has reached PostgreSQL; in no list.
+        /// It brought a cancel key and waits until the cancel request has reached PostgreSQL, or the peer
+        /// that gave the key; in no list.
         case cancelling
         /// It is on its way to another worker; in `PoolCore.moves`.
         case moving
+        /// It brought the cancel key of a peer, to which there are as many connections as there may be; in
+        /// `Pool.waiters`.
+        case waitingForPeer
+
+        /// How many states there are.
+        static var count: Int { 10 }
     }
 
     public var links = ListLinks<Client>()
@@ -93,10 +100,18 @@ public struct Client: Linked {
     /// The NegotiateProtocolVersion message has been sent.
     var isNegotiated = false
 
-    /// The process id it was told, part of its cancel key.
+    /// The process id it was told, part of its cancel key; or what it asks a peer to cancel.
     var processID: Int32 = 0
     /// The rest of its cancel key: 4 bytes, or 32 with protocol 3.2.
     var secret = InlineArray<32, UInt8>(repeating: 0)
+
+    /// The secret part of a key of 8 bytes, as a number.
+    var shortSecret: UInt32 {
+        get {
+            UInt32(secret[0]) << 24 | UInt32(secret[1]) << 16 | UInt32(secret[2]) << 8 | UInt32(secret[3])
+        }
+        set { for index in 0..<4 { secret[index] = UInt8(truncatingIfNeeded: newValue >> (24 - 8 * index)) } }
+    }
 
     /// Startup `options` of a replication client, kept for its server.
     var replicationOptions: UInt32 = 0

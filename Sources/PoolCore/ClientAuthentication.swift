@@ -270,6 +270,7 @@ extension PoolCore {
     }
 
     private mutating func appendKey(_ client: Handle<Client>) {
+        signKey(of: client)
         var key = InlineArray<32, UInt8>(repeating: 0)
         let count = secretByteCount(client)
         for index in 0..<count { key[index] = clients[client].secret[index] }

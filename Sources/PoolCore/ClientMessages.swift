@@ -44,7 +44,7 @@ extension PoolCore {
             case .relayed:
                 forward(clients[client].relay, 0, bytes.byteCount)
                 return all
-            case .cancelling:
+            case .cancelling, .waitingForPeer:
                 return all
             }
         case .server(let server):

@@ -23,7 +23,7 @@ extension PoolCore {
         clients[client].processID = Int32(
             bitPattern: UInt32(entropy.takeByte() & 0x7F) << 24
                 | UInt32(entropy.takeByte()) << 16 | UInt32(entropy.takeByte()) << 8
-                | UInt32(entropy.takeByte()) | 1)
+                | UInt32(entropy.takeByte()))
         for index in 0..<32 { clients[client].secret[index] = entropy.takeByte() }
         scheduleUpkeep(within: PoolCore.busyUpkeep)
         actions.append(.serve(connection, client))

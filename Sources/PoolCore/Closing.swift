@@ -34,9 +34,7 @@ extension PoolCore {
     @inline(never)
     mutating func closeClient(_ client: Handle<Client>, _ style: CloseStyle, reason: String) {
         let isElsewhere = style == .elsewhere || clients[client].state == .moving && abandonMove(client)
-        if configuration.settings.logDisconnections, !isElsewhere,
-            !clients[client].pool.isNone || !reason.isEmpty
-        {
+        if configuration.settings.logDisconnections, !isElsewhere, !reason.isEmpty {
             let start = output.count
             appendClientPrefix(client)
             output.append("closing because: ")

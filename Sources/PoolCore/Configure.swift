@@ -13,6 +13,7 @@ extension PoolCore {
         applyHotSettings()
         applyUsers(userList)
         applyDatabases(old)
+        applyPeers()
         for slot in 0..<pools.slotLimit {
             guard let pool = pools.handle(at: slot) else { continue }
             pools[pool].settings = resolvedSettings(Int(pools[pool].database), Int(pools[pool].user))
@@ -77,7 +78,9 @@ extension PoolCore {
         }
         let template = configuration.autoDatabase
         for index in databases.indices
-        where !databases[index].isRemoved && !listed.contains(databases[index].name) {
+        where !databases[index].isRemoved && databases[index].peer == 0
+            && !listed.contains(databases[index].name)
+        {
             guard databases[index].isAuto, let template else {
                 removeDatabase(index)
                 continue
@@ -144,7 +147,7 @@ extension PoolCore {
         case .idle:
             closeServer(server, reason: "database configuration changed")
         case .connecting, .startup:
-            guard servers[server].cancels.isNone, !servers[server].isReplication else { return }
+            guard !servers[server].isMessenger, !servers[server].isReplication else { return }
             closeServer(server, reason: "connect string changed")
         case .linked, .tested, .beingCancelled, .lending:
             servers[server].needsClose = true
@@ -185,15 +188,19 @@ extension PoolCore {
     mutating func poolNumber(_ database: Int, _ user: Int) -> Handle<Pool>? {
         let key = poolKey(database, user)
         if let pool = poolIndex[key] { return pool }
+        let isPeer = databases[database].peer > 0
+        let name = databases[database].name
         guard pools.count < pools.capacity,
             let entry = ledger.join(
-                database: Ledger.key(database: databases[database].name, segment.secrets.instance),
+                // No database is called what begins with a zero.
+                database: Ledger.key(database: isPeer ? [0] + name : name, segment.secrets.instance),
                 user: Ledger.key(user: users[user].name, segment.secrets.instance))
         else { return nil }
-        let counters = block.allocatePool(database: databases[database].name, user: users[user].name)
+        let counters =
+            isPeer ? block.unusedCounters : block.allocatePool(database: name, user: users[user].name)
         let record = Pool(
             database: Int32(database), user: Int32(user), settings: resolvedSettings(database, user),
-            counters: counters, entry: entry)
+            counters: counters, entry: entry, isPeer: isPeer)
         guard let pool = pools.insert(record) else {
             preconditionFailure("there was room for it a moment ago")
         }

@@ -29,6 +29,8 @@ struct Database {
     var nextHost = 0
     /// When it last had clients or servers.
     var lastUse: UInt64 = 0
+    /// For an entry of `[peers]`: the peer's id. 0 for a database.
+    var peer: UInt16 = 0
 
     init(name: [UInt8], definition: DatabaseDefinition, isAuto: Bool) {
         self.name = name

@@ -19,7 +19,7 @@ extension PoolCore {
     mutating func closeFreeServers(ofDropped name: [UInt8]) {
         let text = String(decoding: name, as: UTF8.self)
         for slot in 0..<servers.slotLimit {
-            guard let server = servers.handle(at: slot), servers[server].cancels.isNone else { continue }
+            guard let server = servers.handle(at: slot), !servers[server].isMessenger else { continue }
             let database = databases[Int(pools[servers[server].pool].database)]
             guard database.definition.serverDatabaseName == text else { continue }
             switch servers[server].state {

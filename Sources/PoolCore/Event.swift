@@ -77,9 +77,9 @@ public enum Event {
     /// Another worker lends a server; the connection is its descriptor here, on which nothing is received
     /// yet. Answered by `adopt`, or by `close` when it cannot be used.
     indirect case lent(LentServer, ConnectionID)
-    /// Another worker sends a client; the connection is its descriptor here, on which nothing is received yet.
-    /// Answered by `adopt`, or by `close` when it cannot be used. What the record has as input is the worker's
-    /// to show.
+    /// Another worker sends a client; the connection is its descriptor here, on which nothing is received
+    /// yet. Answered by `adopt`, or by `close` when it cannot be used. What the record has as input is the
+    /// worker's to show.
     indirect case moved(MovedClient, ConnectionID)
     /// Another worker says something else.
     indirect case told(InboxMessage)

@@ -51,7 +51,7 @@ extension PoolCore {
                 faults.append("client \(slot) has no server and things left to do with it")
             }
             let isInPool = !client.pool.isNone
-            let mustBe = client.isCounted
+            let mustBe = client.isCounted || isInPool && pools[client.pool].isPeer
             if isInPool != mustBe { faults.append("client \(slot) is counted, and in no pool") }
             if client.awaitsPrelude || client.awaitsReplies, !client.isHeld {
                 faults.append("client \(slot) waits, and its input is not held")
@@ -153,7 +153,7 @@ extension PoolCore {
         if server.state == .linked, preludes != Int(server.preludeReplies) {
             faults.append("server \(slot) counts \(server.preludeReplies) preludes")
         }
-        if server.state == .cancelling, server.cancels.isNone {
+        if server.state == .cancelling, !server.isMessenger {
             faults.append("server \(slot) cancels nothing")
         }
     }
@@ -165,7 +165,7 @@ extension PoolCore {
             holders.retain(pool.welcomeParameters)
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)
-            var clientCounts = [Int](repeating: 0, count: 9)
+            var clientCounts = [Int](repeating: 0, count: Client.State.count)
             var serverCounts = [Int](repeating: 0, count: 8)
             var replication = 0
             var unserved = 0
@@ -182,7 +182,7 @@ extension PoolCore {
                 guard let server = servers.handle(at: slot), servers[server].pool == handle else { continue }
                 serverCounts[Int(servers[server].state.rawValue)] += 1
             }
-            for index in 0..<9 where Int(pool.clientCounts[index]) != clientCounts[index] {
+            for index in clientCounts.indices where Int(pool.clientCounts[index]) != clientCounts[index] {
                 faults.append("pool \(slot) counts \(pool.clientCounts[index]) clients in state \(index)")
             }
             for index in 0..<8 where Int(pool.serverCounts[index]) != serverCounts[index] {
@@ -198,7 +198,8 @@ extension PoolCore {
                 Int(pool.waiters.count), Int(pool.welcomeWaiters.count), Int(pool.idle.count),
             ]
             let counted = [
-                clientCounts[Int(Client.State.waiting.rawValue)],
+                clientCounts[Int(Client.State.waiting.rawValue)]
+                    + clientCounts[Int(Client.State.waitingForPeer.rawValue)],
                 clientCounts[Int(Client.State.waitingForWelcome.rawValue)],
                 serverCounts[Int(Server.State.idle.rawValue)],
             ]

@@ -5,9 +5,9 @@ import Wire
 /// Clients that move between workers, between two of their requests: to the home of a small pool, where its
 /// servers are, and away from a worker that leaves.
 ///
-/// A client that moves is read no more (`.moving`); the worker stops receiving on it, the ledger offers it, and
-/// the record travels with the descriptor and with what has not been read. Until the receiver has taken it, it
-/// is the sender's.
+/// A client that moves is read no more (`.moving`); the worker stops receiving on it, the ledger offers it,
+/// and the record travels with the descriptor and with what has not been read. Until the receiver has taken
+/// it, it is the sender's.
 extension PoolCore {
     /// Begins to move a client that has nothing under way; does nothing for any other.
     mutating func move(_ client: Handle<Client>, to worker: Int) {

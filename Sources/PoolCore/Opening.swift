@@ -20,6 +20,7 @@ extension PoolCore {
     /// Opens servers for the clients that wait, as far as the limits allow.
     @inline(never)
     mutating func openServers(_ pool: Handle<Pool>) {
+        if pools[pool].isPeer { return openToPeer(pool) }
         guard !lifecycle.waitsForServers else { return }
         serveReplication(pool)
         while true {
@@ -222,9 +223,14 @@ extension PoolCore {
         if databases[database].definition.loadBalanceHosts != .roundRobin {
             databases[database].advanceHost()
         }
-        if servers[server].state == .cancelling || !servers[server].cancels.isNone {
-            return cancelDelivered(server)
+        if servers[server].isForwarding {
+            let start = output.count
+            appendServerPrefix(server)
+            output.append("cancel request is lost: ")
+            output.append(text: text)
+            log(.warning, from: start)
         }
+        if servers[server].isMessenger { return cancelDelivered(server) }
         let start = output.count
         appendServerPrefix(server)
         output.append("server login failed: ")
@@ -306,7 +312,7 @@ extension PoolCore {
 
     private func clientTotal(_ pool: Handle<Pool>) -> Int {
         var total = 0
-        for index in 0..<8 { total += Int(pools[pool].clientCounts[index]) }
+        for index in 0..<Client.State.count { total += Int(pools[pool].clientCounts[index]) }
         return total
     }
 }

@@ -88,7 +88,7 @@ extension PoolCore {
             switch servers[server].state {
             case .idle: closeServer(server, reason: "pause mode")
             case .connecting, .startup:
-                if servers[server].cancels.isNone, !servers[server].isReplication {
+                if !servers[server].isMessenger, !servers[server].isReplication {
                     closeServer(server, reason: "pause mode")
                 }
             case .tested, .linked, .beingCancelled, .lending: servers[server].needsClose = true
@@ -147,7 +147,8 @@ extension PoolCore {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
             case .waiting, .waitingForWelcome: fail(client, .administrator(.shutdown))
-            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving: continue
+            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer:
+                continue
             }
         }
     }

@@ -15,10 +15,12 @@ public struct Pool: Linked {
     var counters: PoolCounters
     /// Its place in the ledger.
     let entry: LedgerPool
+    /// Its servers are another pooler's, and carry cancel requests.
+    let isPeer: Bool
 
     /// Free servers; the first is used next.
     var idle = IntrusiveList<Server>()
-    /// Clients that wait, oldest first.
+    /// Clients that wait, oldest first; requests for a peer, if this is one.
     var waiters = IntrusiveList<Client>()
     /// Clients that wait for the pool's first server to be welcomed, oldest first.
     var welcomeWaiters = IntrusiveList<Client>()
@@ -29,7 +31,7 @@ public struct Pool: Linked {
     /// Servers in each state, by the state's raw value.
     var serverCounts = InlineArray<8, Int32>(repeating: 0)
     /// Clients in each state, by the state's raw value.
-    var clientCounts = InlineArray<9, Int32>(repeating: 0)
+    var clientCounts = InlineArray<10, Int32>(repeating: 0)
 
     /// The parameters of the first server's login, for welcomes: those that are tracked.
     var welcomeParameters: ParameterSetID = .empty

@@ -35,6 +35,8 @@ public struct PoolCore: ~Copyable {
     var users: [User] = []
     var poolIndex: [UInt64: Handle<Pool>] = [:]
     var databaseIndex: [[UInt8]: Int] = [:]
+    /// Peers that there are or have been, among the databases.
+    var peerIndex: [UInt16: Int] = [:]
     var userIndex: [[UInt8]: Int] = [:]
 
     // What is going on outside the records.

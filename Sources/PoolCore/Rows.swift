@@ -15,6 +15,8 @@ extension PoolCore {
         case .databases: appendDatabases(&rows)
         case .users: appendUsers(&rows)
         case .lists: appendLists(&rows)
+        case .peers: appendPeers(&rows)
+        case .peerPools: appendPeerPools(&rows)
         }
     }
 
@@ -30,6 +32,7 @@ extension PoolCore {
             case .waiting, .waitingForWelcome: state = "waiting"
             case .linked, .relayed: state = "active"
             case .cancelling: state = "active_cancel_req"
+            case .waitingForPeer: state = "waiting_cancel_req"
             }
             let origin = clientOrigins[client]
             let begin = clients[client].queryStart
@@ -75,8 +78,9 @@ extension PoolCore {
             let address = serverAddresses[server]
             rows.beginRow(fieldCount: 21)
             rows.append("S")
-            rows.append(users[Int(pools[pool].user)].name)
-            rows.append(databases[Int(pools[pool].database)].name)
+            let isPeer = pools[pool].isPeer
+            rows.append(isPeer ? Array("(nouser)".utf8) : users[Int(pools[pool].user)].name)
+            rows.append(isPeer ? Array("(nodb)".utf8) : databases[Int(pools[pool].database)].name)
             let client = servers[server].client
             let replication =
                 servers[server].isReplication && clients.contains(client)
@@ -137,7 +141,7 @@ extension PoolCore {
 
     private func appendPools(_ rows: inout RowWriter) {
         for slot in 0..<pools.slotLimit {
-            guard let pool = pools.handle(at: slot) else { continue }
+            guard let pool = pools.handle(at: slot), !pools[pool].isPeer else { continue }
             let database = databases[Int(pools[pool].database)]
             var used = 0
             for serverSlot in 0..<servers.slotLimit {
@@ -181,7 +185,7 @@ extension PoolCore {
     }
 
     private func appendDatabases(_ rows: inout RowWriter) {
-        for database in databases where !database.isRemoved {
+        for database in databases where !database.isRemoved && database.peer == 0 {
             let definition = database.definition
             let settings = configuration.settings
             rows.beginRow(fieldCount: 17)
@@ -211,6 +215,8 @@ extension PoolCore {
 
     private func appendUsers(_ rows: inout RowWriter) {
         for user in users where user.isKnown || user.serverCount > 0 || user.clientCount > 0 {
+            // Connections to peers are nobody's.
+            guard user.isKnown || !user.name.isEmpty else { continue }
             let definition = userDefinitions[user.name]
             rows.beginRow(fieldCount: 8)
             rows.append(user.name)
@@ -224,6 +230,28 @@ extension PoolCore {
                 definition?.maxUserClientConnections.map(Int.init)
                     ?? configuration.settings.maxUserClientConnections)
             rows.append(user.clientCount)
+        }
+    }
+
+    private func appendPeers(_ rows: inout RowWriter) {
+        for peer in configuration.peers {
+            rows.beginRow(fieldCount: 4)
+            rows.append(Int(peer.id))
+            appendOptional(peer.host?.text, &rows)
+            rows.append(peer.port)
+            rows.append(peer.poolSize.map(Int.init) ?? configuration.settings.defaultPoolSize)
+        }
+    }
+
+    private func appendPeerPools(_ rows: inout RowWriter) {
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot), pools[pool].isPeer else { continue }
+            rows.beginRow(fieldCount: 5)
+            rows.append(Int(databases[Int(pools[pool].database)].peer))
+            rows.append(pools[pool].count(Client.State.cancelling))
+            rows.append(pools[pool].count(Client.State.waitingForPeer))
+            rows.append(pools[pool].count(Server.State.cancelling))
+            rows.append(pools[pool].loginCount)
         }
     }
 
@@ -254,10 +282,10 @@ extension PoolCore {
         // What every worker knows alike is counted once, by the first.
         let isFirst = identity.index == 0
         let items: [(String, Int)] = [
-            ("databases", isFirst ? databases.count { !$0.isRemoved } : 0),
+            ("databases", isFirst ? databases.count { !$0.isRemoved && $0.peer == 0 } : 0),
             ("users", isFirst ? users.count { $0.isKnown } : 0),
             ("peers", isFirst ? configuration.peers.count : 0),
-            ("pools", pools.count), ("peer_pools", 0), ("free_clients", 0),
+            ("free_clients", 0),
             ("used_clients", clients.count - loginClients), ("login_clients", loginClients),
             ("free_servers", idleServers), ("used_servers", servers.count - idleServers), ("dns_names", 0),
             ("dns_zones", 0), ("dns_queries", 0), ("dns_pending", 0),

@@ -36,7 +36,7 @@ public struct Server: Linked {
     public internal(set) var client: Handle<Client> = .none
     /// Which of the database's hosts it was opened to.
     var host: Int32 = 0
-    /// Process id and secret from BackendKeyData, for cancel requests.
+    /// Process id and secret from BackendKeyData, for cancel requests; or those that a peer is sent.
     var processID: Int32 = 0
     var secret: UInt32 = 0
     /// What the server said its tracked parameters are.
@@ -77,7 +77,7 @@ public struct Server: Linked {
     var isUsed = false
     /// The login went through.
     var isReady = false
-    /// It is counted in the ledger; connections for cancel requests are not.
+    /// It is counted in the ledger; connections for cancel requests to PostgreSQL are not.
     var isCounted = false
     /// While `.lending` to another worker: which, and what the ledger calls the transfer once it is offered.
     var borrower: Int16 = -1
@@ -96,6 +96,10 @@ public struct Server: Linked {
     var cancelsInFlight: UInt16 = 0
     /// The server whose query this one cancels, while `.cancelling`.
     var cancels: Handle<Server> = .none
+    /// It carries a cancel request to a peer.
+    var isForwarding = false
+    /// Whether it was opened only to carry a cancel request.
+    var isMessenger: Bool { isForwarding || !cancels.isNone }
     /// The worker that wants it cancelled, if it is not a client of this one.
     var cancelTicket: CancelTicket?
     /// While `.cancelling`: the request has been sent.

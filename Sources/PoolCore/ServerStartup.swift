@@ -17,7 +17,7 @@ extension PoolCore {
         }
         servers[server].connection = connection
         serverAddresses[server] = address
-        if !servers[server].cancels.isNone { return sendCancel(server) }
+        if servers[server].isMessenger { return sendCancel(server) }
         moveServer(server, to: .startup)
         serverLogins[server] = ServerLogin()
         let pool = servers[server].pool

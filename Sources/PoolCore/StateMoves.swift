@@ -11,7 +11,7 @@ extension PoolCore {
         precondition(
             PoolCore.canMove(from, state), "a client cannot go from one of these states to the other")
         switch from {
-        case .waiting:
+        case .waiting, .waitingForPeer:
             pools[pool].waiters.remove(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
@@ -22,7 +22,7 @@ extension PoolCore {
         if !pool.isNone, from != .startup { pools[pool].clientCounts[Int(from.rawValue)] &-= 1 }
         clients[handle].state = state
         switch state {
-        case .waiting:
+        case .waiting, .waitingForPeer:
             pools[pool].waiters.append(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication += 1 }
         case .waitingForWelcome:
@@ -36,7 +36,7 @@ extension PoolCore {
 
     /// Whether a client in this state waits for a server.
     private static func waits(_ state: Client.State) -> Bool {
-        state == .waiting || state == .waitingForWelcome
+        state == .waiting || state == .waitingForWelcome || state == .waitingForPeer
     }
 
     /// Takes a client out of its list and its pool's counts, before the record is removed.
@@ -44,7 +44,7 @@ extension PoolCore {
         let state = clients[handle].state
         let pool = clients[handle].pool
         switch state {
-        case .waiting:
+        case .waiting, .waitingForPeer:
             pools[pool].waiters.remove(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
@@ -59,6 +59,7 @@ extension PoolCore {
     private static func canMove(_ from: Client.State, _ to: Client.State) -> Bool {
         switch (from, to) {
         case (.startup, .authenticating), (.startup, .cancelling): true
+        case (.startup, .waitingForPeer), (.waitingForPeer, .cancelling): true
         case (.authenticating, .idle), (.authenticating, .waitingForWelcome), (.authenticating, .relayed):
             true
         case (.waitingForWelcome, .idle): true

@@ -108,8 +108,8 @@ struct Statements: ~Copyable {
         return intern(hash, body: body, environment: environment, &pool)
     }
 
-    /// The statement with this hash, which is of this body and environment, with one more reference; `nil` when
-    /// the table is full.
+    /// The statement with this hash, which is of this body and environment, with one more reference; `nil`
+    /// when the table is full.
     mutating func intern(
         _ hash: Hash128, body: RawSpan, environment: UInt64, _ pool: inout BytePool
     ) -> UInt32? {

@@ -52,11 +52,11 @@ extension PoolCore {
         case .connecting, .startup:
             stepLogin(server)
             guard servers.contains(server) else { return true }
-            let limit =
-                servers[server].cancels.isNone
-                ? configuration.settings.serverConnectTimeoutNanoseconds
-                : configuration.settings.cancelWaitTimeoutNanoseconds
-            if limit > 0, now &- servers[server].connectedAt >= limit {
+            let age = now &- servers[server].connectedAt
+            let settings = configuration.settings
+            let limit = settings.serverConnectTimeoutNanoseconds
+            let patience = servers[server].isMessenger ? settings.cancelWaitTimeoutNanoseconds : 0
+            if limit > 0 && age >= limit || patience > 0 && age >= patience {
                 loginFailed(server, "connect timeout", state: nil)
             }
             return true
@@ -163,6 +163,12 @@ extension PoolCore {
                 }
             case .moving:
                 isBusy = true
+            case .waitingForPeer:
+                isBusy = true
+                let limit = configuration.settings.cancelWaitTimeoutNanoseconds
+                if limit > 0, now &- clients[client].waitStart >= limit {
+                    closeClient(client, .now, reason: "cancel_wait_timeout")
+                }
             case .linked, .relayed:
                 continue
             }
@@ -247,7 +253,7 @@ extension PoolCore {
         if now < pools[pool].lendsFrom { scheduleUpkeep(at: pools[pool].lendsFrom) }
         serveWaiters(pool)
         openServers(pool)
-        publishGauges(pool)
+        if !pools[pool].isPeer { publishGauges(pool) }
         let limit = configuration.settings.poolIdleTimeoutNanoseconds
         guard isUnused(pool) else {
             pools[pool].lastUse = now
@@ -256,12 +262,14 @@ extension PoolCore {
         let database = Int(pools[pool].database)
         let isFilled = databases[database].definition.user != nil && pools[pool].settings.minPoolSize > 0
         let isOver = limit > 0 && now &- pools[pool].lastUse >= limit && !isFilled
-        if isOver || databases[database].isRemoved { forgetPool(pool, saysWhy: isOver) }
+        if isOver || databases[database].isRemoved {
+            forgetPool(pool, saysWhy: isOver && !pools[pool].isPeer)
+        }
     }
 
     private func isUnused(_ pool: Handle<Pool>) -> Bool {
         guard pools[pool].serverCount == 0 else { return false }
-        for index in 0..<8 where pools[pool].clientCounts[index] > 0 { return false }
+        for index in 0..<Client.State.count where pools[pool].clientCounts[index] > 0 { return false }
         return true
     }
 

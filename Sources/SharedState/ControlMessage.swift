@@ -68,6 +68,10 @@ public enum RowsKind: UInt8, CaseIterable, Sendable {
     /// `used_servers`, `peers`, `peer_pools`, `dns_names`, `dns_zones`, `dns_queries`, `dns_pending`, as
     /// far as it has them.
     case lists = 6
+    /// One row per entry of `[peers]`.
+    case peers = 7
+    /// One row per peer that requests have been passed on to. The worker's share of every count.
+    case peerPools = 8
 
     /// What the fields of a row are, in order: the columns of the console's table of the same name.
     /// `connect_time` and `request_time` may also be microseconds since 1970, which the console writes out.
@@ -101,6 +105,9 @@ public enum RowsKind: UInt8, CaseIterable, Sendable {
                 "current_connections", "max_user_client_connections", "current_client_connections",
             ]
         case .lists: ["list", "items"]
+        case .peers: ["peer_id", "host", "port", "pool_size"]
+        case .peerPools:
+            ["peer_id", "cl_active_cancel_req", "cl_waiting_cancel_req", "sv_active_cancel", "sv_login"]
         }
     }
 }

@@ -33,13 +33,14 @@ public enum InboxMessage: Equatable, Sendable {
     /// A server has been closed that counted in a limit for which somebody waits at the receiver, or a server
     /// that the receiver wanted is not free any more: it is to try again.
     case freed
-    /// A client that has just been accepted, for the receiver to serve; its descriptor comes with the message.
-    case accepted
-    /// A client for the receiver to go on serving: the bytes of a `MovedClient`. Its descriptor comes with the
+    /// A client that has just been accepted, for the receiver to serve; its descriptor comes with the
     /// message.
+    case accepted
+    /// A client for the receiver to go on serving: the bytes of a `MovedClient`. Its descriptor comes with
+    /// the message.
     case move(record: [UInt8])
-    /// The same with a record too long for a message: a memory file of so many bytes comes behind the client's
-    /// descriptor.
+    /// The same with a record too long for a message: a memory file of so many bytes comes behind the
+    /// client's descriptor.
     case moveAttached(byteCount: UInt64)
 
     private static let cancelKind: UInt8 = 1

@@ -1,7 +1,7 @@
 public import Base
 
-/// A client on its way from one worker to another, between two of its requests: everything but the descriptor,
-/// which travels beside it.
+/// A client on its way from one worker to another, between two of its requests: everything but the
+/// descriptor, which travels beside it.
 ///
 /// Times are on the monotonic clock, which all processes share.
 public struct MovedClient: Equatable, Sendable {

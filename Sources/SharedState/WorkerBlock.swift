@@ -114,6 +114,9 @@ public struct WorkerBlock {
         return entry(free).counters
     }
 
+    /// Counters for a pool that nobody sees: to be given back, and not to be written.
+    public var unusedCounters: PoolCounters { overflowEntry.counters }
+
     /// Gives an entry back. Its counts stay in the totals: the supervisor adds them to its own before the
     /// entry is used under another name.
     ///

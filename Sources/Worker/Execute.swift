@@ -210,7 +210,8 @@ extension WorkerLoop {
         afterwards.append(.detached(self[connection].peer))
     }
 
-    /// Sends a client's or server's descriptor to another worker. It stays open here until the core closes it.
+    /// Sends a client's or server's descriptor to another worker. It stays open here until the core closes
+    /// it.
     private mutating func pass(_ peer: Peer, _ worker: Int, _ offset: Int, _ count: Int) {
         let connection = core.connection(of: peer)
         let bytes = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))

@@ -107,9 +107,18 @@ import Testing
         #expect(configuration.peers.map(\.id) == [2, 10])
         #expect(configuration.peers[0].host == .unixDirectory("/tmp"))
         #expect(configuration.peers[1].port == 6432)
-        for bad in ["1 = port=1", "0 = host=a", "16384 = host=a", "x = host=a", "1 = host=a,b"] {
+        #expect(configuration.peers.map(\.poolSize) == [4, nil])
+        let directory = "/" + String(repeating: "d", count: 100)
+        for bad in [
+            "1 = port=1", "0 = host=a", "16384 = host=a", "x = host=a", "1 = host=a,b", "1 =",
+            "1 = host=a port=0", "1 = host=a dbname=b", "1 = host=\(directory)",
+        ] {
             #expect(parse("[peers]\n\(bad)").errors.count == 1, "\(bad)")
         }
+        #expect(
+            parse("[peers]\n1 = port=1").errors.first?.description
+                == "test.ini:2: peer 1 has no host: add host=, its address or the directory of its Unix "
+                + "socket")
     }
 
     @Test func hostsAreToldApartByTheirLook() {

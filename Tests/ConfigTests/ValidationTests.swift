@@ -123,10 +123,37 @@ import Testing
         #expect(
             told("[databases]\na = auth_dbname=x\nb = auth_dbname=y").filter { !$0.contains("[pgbouncer]") }
                 .count == 1)
+    }
+
+    @Test func peersWithoutAnOwnNumberAreWarnedAbout() {
+        let peers = "[peers]\n1 = host=a\n2 = host=b\n[pgbouncer]\n"
         #expect(
-            told("[pgbouncer]\n[peers]\n1 = host=a\n2 = host=b") == [
-                "test.ini:3: [peers] has no effect in this release"
+            told(peers) == [
+                "test.ini:2: [peers] has no effect without peer_id, "
+                    + "a number of our own that no other peer has"
             ])
+        #expect(told(peers + "peer_id = 3") == [])
+        #expect(parse("[pgbouncer]\npeer_id = 16384").errors.map(\.line) == [2])
+        #expect(parse("[pgbouncer]\npeer_id = -1").errors.map(\.line) == [2])
+    }
+
+    /// All peers may have the same list. One that is somebody else under our number is a mistake.
+    @Test(arguments: [
+        ("host=10.0.0.1 port=7000", true), ("host=/run/us port=7000", true), ("host=10.0.0.1", false),
+        ("host=/run/other port=7000", false),
+    ])
+    func anOwnEntryThatIsElsewhereIsWarnedAbout(entry: String, isOurs: Bool) {
+        let warnings = told(
+            "[peers]\n1 = host=a\n2 = \(entry)\n"
+                + "[pgbouncer]\npeer_id = 2\nlisten_port = 7000\nunix_socket_dir = /run/us")
+        #expect(
+            warnings
+                == (isOurs
+                    ? []
+                    : [
+                        "test.ini:3: peer 2 is ourselves (peer_id = 2), but we do not listen there: "
+                            + "if this is another pooler, it needs another number"
+                    ]))
     }
 
     @Test func passedListenersAllowListeningNowhereElse() {

@@ -185,17 +185,38 @@ import Wire
                 (.databases, [database("a"), database("b")]), (.databases, [database("b"), database("c")]),
                 (.users, [user("u")]), (.users, [user("u")]),
                 (.pools, [["a", "u"] + [String?](repeating: "0", count: 15)]),
+                (.peerPools, [["2", "0", "0", "0", "0"]]), (.peerPools, [["2", "0", "0", "0", "0"]]),
                 (.lists, [["used_clients", "3"], ["free_clients", "7"], ["used_servers", "2"]]),
+                (.lists, [["peers", "3"]]),
                 (.lists, [["used_clients", "4"], ["login_clients", "1"]]),
             ], sessions: 3, control: 1)
         #expect(shown.columns == Self.columns("list s, items i"))
         #expect(
             shown.rows == [
-                ["databases", "4"], ["users", "2"], ["peers", "0"], ["pools", "2"], ["peer_pools", "0"],
+                ["databases", "4"], ["users", "2"], ["peers", "3"], ["pools", "2"], ["peer_pools", "1"],
                 ["free_clients", "7"], ["used_clients", "8"], ["login_clients", "1"], ["free_servers", "0"],
                 ["used_servers", "2"], ["dns_names", "0"], ["dns_zones", "0"], ["dns_queries", "0"],
                 ["dns_pending", "0"],
             ])
+    }
+
+    @Test func peersAreShownOnceAndTheirPoolsAddUp() {
+        let peers = Self.show(
+            "peers", [(.peers, [["2", "/run/b", "6432", "20"]]), (.peers, [["2", "/run/b", "6432", "20"]])])
+        #expect(peers.columns == Self.columns("peer_id i, host s, port i, pool_size i"))
+        #expect(peers.rows == [["2", "/run/b", "6432", "20"]])
+        let pools = Self.show(
+            "peer_pools",
+            [
+                (.peerPools, [["2", "1", "2", "3", "4"], ["5", "1", "0", "1", "0"]]), (.peerPools, []),
+                (.peerPools, [["2", "1", "1", "1", "1"]]),
+            ])
+        #expect(
+            pools.columns
+                == Self.columns(
+                    "peer_id i, cl_active_cancel_req i, cl_waiting_cancel_req i, sv_active_cancel i, "
+                        + "sv_login i"))
+        #expect(pools.rows == [["2", "2", "3", "4", "5"], ["5", "1", "0", "1", "0"]])
     }
 
     @Test func sessionsOfTheControlSocketAreClientsToo() {

@@ -41,6 +41,8 @@ public struct Settings: Equatable, Sendable {
     public var disablePQExec = false
     /// `max_packet_size`.
     public var maxPacketSizeByteCount = 0
+    /// `peer_id`: our own number in `[peers]`, 0 for none.
+    public var peerID = 0
 
     // Pools.
     /// `pool_mode`.

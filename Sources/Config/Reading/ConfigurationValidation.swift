@@ -29,7 +29,7 @@ struct ConfigurationValidation {
         configuration.databases.forEach { check($0) }
         if let database = configuration.autoDatabase { check(database) }
         configuration.users.forEach { check($0) }
-        configuration.peers.forEach { check($0) }
+        checkPeers()
         warnOfSettingsWithoutEffect()
         if !parser.hasMainSection, !diagnostics.contains(where: { $0.severity == .error }) {
             diagnostics.append(
@@ -126,11 +126,8 @@ struct ConfigurationValidation {
             report("has an auth_user, which is not available in this release")
         }
         for host in database.hosts {
-            if case .unixDirectory(let directory) = host {
-                let length = directory.utf8.count + "/.s.PGSQL.\(database.port)".utf8.count
-                if length > ConfigurationValidation.socketPathLimit {
-                    report("has a directory as host that is too long")
-                }
+            if ConfigurationValidation.isTooLong(host, port: database.port) {
+                report("has a directory as host that is too long")
             }
         }
     }
@@ -142,13 +139,46 @@ struct ConfigurationValidation {
         }
     }
 
+    private mutating func checkPeers() {
+        configuration.peers.forEach { check($0) }
+        guard let first = configuration.peers.first, configuration.settings.peerID == 0 else { return }
+        report(
+            .warning, .peers, String(first.id),
+            "[peers] has no effect without peer_id, a number of our own that no other peer has")
+    }
+
     private mutating func check(_ peer: PeerDefinition) {
+        let entry = String(peer.id)
         guard let host = peer.host else {
-            return error(.peers, String(peer.id), "peer \(peer.id) has no host")
+            return error(
+                .peers, entry,
+                "peer \(entry) has no host: add host=, its address or the directory of its Unix socket")
         }
         if host.text.utf8.contains(UInt8(ascii: ",")) {
-            error(.peers, String(peer.id), "peer \(peer.id) has several hosts; it can have one")
+            error(.peers, entry, "peer \(entry) has several hosts; it can have one")
         }
+        if ConfigurationValidation.isTooLong(host, port: peer.port) {
+            error(.peers, entry, "peer \(entry) has a directory as host that is too long")
+        }
+        let settings = configuration.settings
+        guard Int(peer.id) == settings.peerID else { return }
+        // All peers may share one list; but an entry that looks like somebody else is the sign of a wrong
+        // peer_id, with which no cancel request would find its way.
+        var isElsewhere = Int(peer.port) != settings.listenPort
+        if case .unixDirectory(let directory) = host, directory != settings.unixSocketDirectory {
+            isElsewhere = true
+        }
+        guard isElsewhere else { return }
+        report(
+            .warning, .peers, entry,
+            "peer \(entry) is ourselves (peer_id = \(entry)), but we do not listen there: "
+                + "if this is another pooler, it needs another number")
+    }
+
+    /// Whether a host is a directory so long that a socket in it cannot be reached.
+    private static func isTooLong(_ host: Host, port: UInt16) -> Bool {
+        guard case .unixDirectory(let directory) = host else { return false }
+        return directory.utf8.count + "/.s.PGSQL.\(port)".utf8.count > socketPathLimit
     }
 
     /// Warns, once each, of settings that were given another value than their default and do nothing yet.
@@ -161,13 +191,6 @@ struct ConfigurationValidation {
             let text = configuration.settings.texts[index]
             guard text ?? "" != setting.defaultText ?? "" else { continue }
             warn(setting.name, "\(setting.name) has no effect in this release")
-        }
-        if let first = configuration.peers.first {
-            let place = parser.entryPlaces[.peers]?[Array(String(first.id).utf8)]
-            diagnostics.append(
-                Diagnostic(
-                    .warning, file: place?.file ?? parser.path, line: place?.line ?? 0,
-                    "[peers] has no effect in this release"))
         }
     }
 
@@ -189,8 +212,14 @@ struct ConfigurationValidation {
     }
 
     private mutating func error(_ section: Setting.Section, _ entry: String, _ message: String) {
+        report(.error, section, entry, message)
+    }
+
+    private mutating func report(
+        _ severity: Diagnostic.Severity, _ section: Setting.Section, _ entry: String, _ message: String
+    ) {
         let place = parser.entryPlaces[section]?[Array(entry.utf8)]
         diagnostics.append(
-            Diagnostic(.error, file: place?.file ?? parser.path, line: place?.line ?? 0, message))
+            Diagnostic(severity, file: place?.file ?? parser.path, line: place?.line ?? 0, message))
     }
 }

@@ -126,13 +126,14 @@ extension SettingTable {
                 "Where the peer listens: a name, an address or a directory. Required."
             ) { peer, value in
                 if case .text(let text) = value { peer.host = Host(text) }
-            }.notYet,
+            },
             row.custom("port", .integer(1...65535), .none, "6432", "The port of the peer.") { peer, value in
                 if case .integer(let number) = value { peer.port = UInt16(number) }
-            }.notYet,
+            },
             row.optionalCount(
-                "pool_size", \.poolSize, "Connections to the peer; by default default_pool_size."
-            ).notYet,
+                "pool_size", \.poolSize,
+                "Connections to the peer, over all workers; by default default_pool_size, 0 for no limit."
+            ),
         ]
     }()
 }

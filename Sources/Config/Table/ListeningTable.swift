@@ -132,10 +132,10 @@ extension SettingTable {
     static let peering: [SettingField<Settings>] = {
         let row = SettingRows<Settings>(section: .pgbouncer, group: .peering)
         return [
-            row.unread(
-                "peer_id", "0", kind: .integer(0...16383),
-                "Our own number among peers, which hand cancel requests to each other. 0 is none."
-            ).notYet
+            row.integer(
+                "peer_id", "0", 0...16383, .none, \.peerID,
+                "Our own number among [peers], which pass cancel requests on to each other. 0 is none."
+            )
         ]
     }()
 }

@@ -6,8 +6,8 @@ extension SettingTable {
                 "workers", .integerOrAuto(1...64), .none, "auto",
                 """
                 Worker processes. With auto, one for each processor that the affinity mask and the \
-                control group's quota leave us; the choice and its reason are logged. A reload may change the \
-                number: a worker that is not wanted any more hands its clients and servers to the others.
+                control group's quota leave us; the choice and its reason are logged. A reload may change \
+                the number: a worker that is not wanted any more hands its clients and servers to the others.
                 """
             ) { settings, value in
                 if case .integer(let number) = value {

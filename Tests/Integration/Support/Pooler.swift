@@ -8,6 +8,8 @@ struct Configuration: Sendable {
     var databases: [String: String] = [:]
     /// Lines of `[users]`.
     var users: [String: String] = [:]
+    /// Lines of `[peers]`.
+    var peers: [String: String] = [:]
     /// Lines of the user list, besides those every test has.
     var secrets: [String: String] = [:]
     /// The PostgreSQL behind; the shared one when `nil`.
@@ -31,8 +33,12 @@ final class Pooler: @unchecked Sendable {
     /// Everything the program has written to its log.
     var log: String { (try? readFile(logFile)) ?? "" }
 
-    /// Starts the program and waits until it accepts connections.
-    init(_ setup: Setup, _ configuration: Configuration = Configuration(), arguments: [String] = []) throws {
+    /// Starts the program and waits until it accepts connections; on a port that nobody has, or on one that
+    /// it shares.
+    init(
+        _ setup: Setup, _ configuration: Configuration = Configuration(), arguments: [String] = [],
+        port shared: Int? = nil
+    ) throws {
         self.setup = setup
         self.configuration = configuration
         postgres = configuration.postgres ?? Postgres.shared
@@ -40,7 +46,7 @@ final class Pooler: @unchecked Sendable {
         try Self.writeUsers(configuration.secrets, to: "\(folder)/userlist.txt")
         var started: (port: Int, process: Child)?
         while started == nil {
-            let port = try freePort()
+            let port = try shared ?? freePort()
             let text = Self.text(configuration, setup: setup, port: port, folder: folder, postgres: postgres)
             try writeFile("\(folder)/pgsluice.ini", text)
             let command = [Folder.binary] + arguments + ["\(folder)/pgsluice.ini"]
@@ -113,6 +119,8 @@ final class Pooler: @unchecked Sendable {
             \(lines(settings))
             [users]
             \(lines(configuration.users))
+            [peers]
+            \(lines(configuration.peers))
             """
     }
 
@@ -211,6 +219,18 @@ final class Pooler: @unchecked Sendable {
 
     func reload() { process.signal(SIGHUP) }
 
+    /// Runs the body, and stops the program in any case; throws when either does not end well.
+    func run(_ body: (Pooler) throws -> Void) throws {
+        do {
+            try body(self)
+        } catch {
+            process.signal(SIGKILL)
+            _ = try? process.wait()
+            throw Failure("\(error)\n  with \(setup); the end of the log:\n\(log.suffix(2_000))")
+        }
+        try stop()
+    }
+
     /// Stops the program at once and throws when it does not end well or its log speaks of a bug.
     func stop() throws {
         if process.ending() == nil { process.signal(Options.isOurs ? SIGQUIT : SIGTERM) }
@@ -236,17 +256,7 @@ func withPooler(
     _ setup: Setup, _ configuration: Configuration = Configuration(), arguments: [String] = [],
     _ body: (Pooler) throws -> Void
 ) async throws {
-    try await onThread {
-        let pooler = try Pooler(setup, configuration, arguments: arguments)
-        do {
-            try body(pooler)
-        } catch {
-            pooler.process.signal(SIGKILL)
-            _ = try? pooler.process.wait()
-            throw Failure("\(error)\n  with \(setup); the end of the log:\n\(pooler.log.suffix(2_000))")
-        }
-        try pooler.stop()
-    }
+    try await onThread { try Pooler(setup, configuration, arguments: arguments).run(body) }
 }
 
 /// Runs a test on a thread that may block.

@@ -80,6 +80,9 @@ final class RawConnection: @unchecked Sendable {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
     }
 
+    /// A connection that somebody else has made.
+    init(accepted descriptor: Int32) { self.descriptor = descriptor }
+
     deinit { disconnect() }
 
     /// Closes the connection, like a process that dies.
@@ -140,6 +143,13 @@ final class RawConnection: @unchecked Sendable {
         let body = Array(buffer[start + 5..<start + 1 + length])
         start += 1 + length
         return Message(type: type, body: body)
+    }
+
+    /// So many bytes, as they come.
+    func receiveBytes(_ count: Int) throws -> [UInt8] {
+        guard try fill(count, until: now() + Options.patience) else { throw Failure("closed too early") }
+        defer { start += count }
+        return Array(buffer[start..<start + count])
     }
 
     /// The single byte that answers a request for encryption.
