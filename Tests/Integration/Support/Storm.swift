@@ -44,6 +44,8 @@ struct StormKill: Sendable {
     /// Ports of its clients and of its connections to PostgreSQL.
     var clientPorts: Set<Int>
     var serverPorts: Set<Int>
+    /// Ports of clients that had been accepted and passed on to some worker, which had not received them.
+    var passedPorts: Set<Int>
     var hadLock: Bool
 }
 
@@ -54,6 +56,8 @@ struct StormTally: Sendable {
     var transactions = 0
     /// Connections that broke because their worker was killed.
     var lost = 0
+    /// Connections that broke on their way to a worker that was killed.
+    var lostOnTheWay = 0
     var longestLogin = 0.0
     var samples = 0
     var unstableSamples = 0
@@ -173,8 +177,10 @@ final class Storm: @unchecked Sendable {
         let began = now()
         let client = try pooler.raw()
         let port = client.localPort
+        var isLoggedIn = false
         do {
             try client.logIn([("user", user), ("database", database)])
+            isLoggedIn = true
             tally.with {
                 $0.logins += 1
                 $0.longestLogin = max($0.longestLogin, now() - began)
@@ -186,24 +192,32 @@ final class Storm: @unchecked Sendable {
             let isRefusal =
                 text.contains("no more connections allowed")
                 || text.contains("client connections exceeded")
-            let (age, since) = (now() - began, now() - (kills.current.last?.time ?? began))
-            let isLost = kills.current.contains { $0.time >= began && $0.clientPorts.contains(port) }
+            let since = kills.current.filter { $0.time >= began }
+            let isLost = since.contains { $0.clientPorts.contains(port) }
+            let isLostOnTheWay =
+                !isLoggedIn && (since.contains { $0.passedPorts.contains(port) } || hasJustKilled)
             tally.with {
                 if isLost {
                     $0.lost += 1
+                } else if isLostOnTheWay {
+                    $0.lostOnTheWay += 1
                 } else if isRefusal {
                     $0.refusals += 1
                 } else {
                     $0.complain(
                         """
-                        client of \(database)/\(user), which no killed worker had, \(since) s after a kill, \
-                        when it was \(age) s old: \(text)
+                        client of \(database)/\(user), which no killed worker had, \(now() - began) s \
+                        old, after \(since.count) kills: \(text)
                         """)
                 }
             }
             if isRefusal { usleep(20_000) }
         }
     }
+
+    /// Whether a connection that breaks now may have been passed on to a worker that was just being killed:
+    /// until its end is noticed it counts as one that serves.
+    private var hasJustKilled: Bool { kills.current.contains { (0..<0.3).contains(now() - $0.time) } }
 
     /// Runs pgbench over and over.
     private func bench(_ database: String, _ user: String, _ protocolName: String) throws {
@@ -216,19 +230,22 @@ final class Storm: @unchecked Sendable {
                 ], output: file)
             benches.with { $0[child.pid] = 0 }
             let ending = try child.wait(120)
+            let hasJustKilled = hasJustKilled
             let lost = benches.with { $0.removeValue(forKey: child.pid) ?? 0 }
             let output = try readFile(file)
             unlink(file)
             let lines = output.split(separator: "\n")
             let processed = lines.first { $0.contains("actually processed") }?.split(separator: " ").last
             let aborted = lines.filter { $0.contains("aborted") && $0.contains("client") }.count
+            let isLostOnTheWay = hasJustKilled && output.contains("connection to server at")
             let isRefused = output.contains("no more connections") || output.contains("connections exceeded")
             tally.with {
                 $0.transactions += Int(processed ?? "") ?? 0
                 $0.logins += ending == .exited(0) ? 4 : 0
                 $0.lost += lost
                 if isRefused { $0.refusals += 1 }
-                if aborted > lost || ending != .exited(0) && lost == 0 && !isRefused {
+                if isLostOnTheWay { $0.lostOnTheWay += 1 }
+                if aborted > lost || ending != .exited(0) && lost == 0 && !isRefused && !isLostOnTheWay {
                     $0.complain("pgbench lost \(aborted) clients, killed workers had \(lost): \(output)")
                 }
             }
@@ -253,10 +270,11 @@ final class Storm: @unchecked Sendable {
             let kill = StormKill(
                 time: now(), process: victim, clientPorts: try ports(of: victim, sockets, from: pooler.port),
                 serverPorts: try ports(of: victim, sockets, to: pooler.postgres.port),
-                hadLock: try ledger.lockHolder() == victim)
+                passedPorts: try portsOnTheWay(sockets), hadLock: try ledger.lockHolder() == victim)
             for bench in benches.current.keys {
                 let theirs = try ports(of: bench, sockets, to: pooler.port)
-                benches.with { $0[bench]? += theirs.intersection(kill.clientPorts).count }
+                let lost = theirs.intersection(kill.clientPorts.union(kill.passedPorts))
+                benches.with { $0[bench]? += lost.count }
             }
             kills.with { $0.append(kill) }
             Glibc.kill(victim, SIGKILL)
@@ -270,6 +288,13 @@ final class Storm: @unchecked Sendable {
         let inodes = SocketTable.inodes(of: process)
         let own = try table.open(from: local, to: remote).filter { inodes.contains($0.inode) }
         return Set(own.map { local > 0 ? $0.remotePort : $0.localPort })
+    }
+
+    /// Ports of clients whose connections no process of the pooler has, though they have been accepted.
+    private func portsOnTheWay(_ table: SocketTable) throws -> Set<Int> {
+        let accepted = try table.open(from: pooler.port).filter { $0.inode != 0 }
+        let owned = pooler.processes().reduce(into: Set<Int>()) { $0.formUnion(SocketTable.inodes(of: $1)) }
+        return Set(accepted.filter { !owned.contains($0.inode) }.map(\.remotePort))
     }
 
     /// Stops a process and waits until it stands; false when it has gone.
@@ -467,6 +492,7 @@ final class Storm: @unchecked Sendable {
             "\(tally.recoveries) recoveries of the lock", "\(tally.logins) logins",
             "\(tally.refusals) logins refused", "\(milliseconds(tally.longestLogin)) for the longest login",
             "\(tally.transactions) transactions", "\(tally.lost) connections lost with their worker",
+            "\(tally.lostOnTheWay) connections lost on their way to a killed worker",
             "\(tally.samples) samples of ledger and sockets, \(tally.unstableSamples) while it changed",
             "\(tally.serverSamples) samples of PostgreSQL's connections",
             "\(tally.socketExcesses) samples with more sockets than a limit allows, "
