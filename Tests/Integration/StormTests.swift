@@ -45,7 +45,7 @@ import Testing
         #expect(!storm.kills.current.isEmpty)
         #expect(tally.transactions > 0)
         #expect(tally.longestOrphan < 1, "PostgreSQL kept a connection whose other end was gone")
-        // A worker counts a connection off and then shuts it, and may have to wait for a processor in between.
+        // A worker counts a connection off and then shuts it; it may have to wait for a processor in between.
         #expect(tally.socketExcesses * 30 < tally.samples, "more open sockets than a limit allows")
         #expect(tally.longestSocketExcess < 1, "more open sockets than a limit allows")
         for name in StormLimits.databases {

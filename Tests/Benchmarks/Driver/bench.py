@@ -208,14 +208,18 @@ class Bench:
         ports = {pooler.port: spread.place(pooler, counts) for pooler, counts in poolers}
 
         def measure(pooler, seconds=self.options.seconds):
-            return load.run(
+            before = spread.lends(pooler)
+            figures = load.run(
                 self.load_generator,
                 pooler,
                 scenario.mode,
                 scenario.clients,
                 seconds,
+                warm_up=0,
                 ports=ports[pooler.port],
             )
+            lends = spread.lends(pooler) - before
+            return {**figures, "lends": lends * 1000 / max(figures["transactions"], 1)}
 
         for pooler, _ in poolers:
             measure(pooler, 0.3)

@@ -11,6 +11,7 @@ METRICS = {
     "p99": "p99 µs",
     "p999": "p99.9 µs",
     "longest": "longest wait µs",
+    "lends": "lends per 1,000 transactions",
     "mean": "mean latency µs",
     "bytes": "bytes per client",
     "idle": "CPU ms in 60 s",

@@ -11,6 +11,9 @@ from processes import Failed
 
 # Below the ports that the kernel hands out by itself.
 SOURCE_PORTS = range(10_000, 30_000)
+# Of the ledger: what is in front of its transfers, and how many each worker has.
+LEDGER_HEAD_BYTES = 640
+TRANSFERS = 64
 
 
 class Group:
@@ -50,6 +53,23 @@ def workers(pooler):
             if file.read().startswith("pgsluice-w"):
                 found.append(process)
     return found
+
+
+def lends(pooler):
+    """How many servers the workers of a pooler have ever offered each other: the numbers in the slots of
+    their transfers, which cshared.h describes. 0 for one that has no ledger."""
+    with open(f"/proc/{pooler.process.pid}/maps", encoding="ascii") as file:
+        mapped = [line for line in file if "memfd:pgsluice-segment" in line]
+    if not mapped:
+        return 0
+    start = int(mapped[0].split("-")[0], 16)
+    with open(f"/proc/{pooler.process.pid}/mem", "rb") as memory:
+        memory.seek(start)
+        header = struct.unpack("<10Q", memory.read(80))
+        workers, ledger = header[5], header[8]
+        memory.seek(start + ledger + LEDGER_HEAD_BYTES)
+        slots = struct.unpack(f"<{workers * TRANSFERS * 2}Q", memory.read(workers * TRANSFERS * 16))
+    return sum(state >> 8 for state in slots[::2])
 
 
 def place(pooler, counts):
