@@ -104,7 +104,7 @@ let package = Package(
         tests(
             "SupervisorTests",
             ["Base", "System", "Config", "SharedState", "Console", "Supervisor", "SupervisorHost"]),
-        tests("Integration", ["CLibPQ"]),
+        tests("Integration", ["CLibPQ", "CShared", "Base", "SharedState"]),
 
         .target(
             name: "BenchmarkSupport", dependencies: ["Base", "CLinux", "System"],

@@ -115,6 +115,14 @@ extension EventLoop {
         unsafe uring_prepare_cancel(takeEntry(), ringTag(of: tag.raw), OwnTag.cancel)
     }
 
+    /// Sends at once, past the loop, and returns how many bytes went; negative when none can.
+    ///
+    /// - Precondition: no send is in flight on the descriptor.
+    @unsafe
+    public func sendNow(_ descriptor: Int32, _ start: UnsafeRawPointer, count: Int) -> Int {
+        unsafe loop_send(descriptor, start, count)
+    }
+
     /// Ends one or both directions at once, for every holder of the connection; one that has ended is fine.
     ///
     /// Not while a send is in flight whose bytes matter. Before closing a connection whose peer is alive,

@@ -224,6 +224,7 @@ extension WorkerLoop {
         }
         if style == .now { return beginClose(connection) }
         if style == .elsewhere { return forget(connection) }
+        if case .server = self[connection].peer, sendFarewell(connection) { return beginClose(connection) }
         self[connection].state = .flushing
         self[connection].isPaused = false
         self[connection].isHeld = false
@@ -231,6 +232,16 @@ extension WorkerLoop {
         lingering.append((connection, core.now + WorkerLoop.lingerNanoseconds))
         armReceive(connection)
         if !self[connection].isSending { markDirty(connection) }
+    }
+
+    /// Says farewell to PostgreSQL at once, false when something else is still to be sent before: the
+    /// connection is not counted any more, and another may be opened in its place in this very turn.
+    private mutating func sendFarewell(_ connection: ConnectionID) -> Bool {
+        let record = self[connection]
+        guard !record.isSending, !record.firstSegment.isNone else { return false }
+        let first = segments[record.firstSegment]
+        guard first.next.isNone else { return false }
+        return unsafe loop.sendNow(record.descriptor, first.start, count: first.count) == first.count
     }
 
     /// Everything is sent: the peer is told so, and is given a moment to read it and close its end. Closing

@@ -14,9 +14,10 @@ import callgrind
 import load
 import programs
 import report
+import spread
 from pooler import Pooler, Program
 from postgres import RealServer
-from processes import Failed, copy_program, cpu_seconds, give_to_user, preferred, pss_bytes
+from processes import Failed, copy_program, cpu_seconds, everywhere, give_to_user, preferred, pss_bytes
 from scenarios import SCENARIOS
 
 
@@ -161,12 +162,78 @@ class Bench:
             scale = 1000 * 60 / seconds
             return [tuple({"idle": (b - a) * scale, "waited": 0.0} for a, b in zip(before, after))]
 
+    def _uneven(self, scenario):
+        """Two workers beside two PgBouncers on one port, with as many servers in all; nine clients of ten
+        come to the first."""
+        counts = [scenario.clients * 9 // 10, scenario.clients - scenario.clients * 9 // 10]
+        with everywhere(), ExitStack() as stack:
+            server = self._server(stack, scenario)
+            reference = spread.Group(
+                stack,
+                2,
+                self.reference,
+                self.folder,
+                "reference",
+                server.port,
+                database=server.database,
+                settings=["so_reuseport = 1"],
+            )
+            candidate = self._ours(stack, server, "candidate", workers=2, pool_size=40)
+            return self._placed(scenario, [(reference, counts), (candidate, counts)])
+
+    def _gathered(self, scenario):
+        """One of four workers with all clients, beside four workers with a quarter each."""
+        with everywhere(), ExitStack() as stack:
+            server = self._server(stack, scenario)
+            even = self._ours(stack, server, "even", workers=4, pool_size=20)
+            gathered = self._ours(stack, server, "gathered", workers=4, pool_size=20)
+            return self._placed(
+                scenario, [(even, [scenario.clients // 4] * 4), (gathered, [scenario.clients, 0, 0, 0])]
+            )
+
+    def _server(self, stack, scenario):
+        if scenario.kind == "uneven" and scenario.mode != "hold":
+            return stack.enter_context(load.NullServer(self.null_postgres))
+        return stack.enter_context(RealServer(self._own_folder()))
+
+    def _ours(self, stack, server, name, workers, pool_size):
+        settings = [f"workers = {workers}", f"default_pool_size = {pool_size}"]
+        pooler = Pooler(
+            self.candidate, self.folder, name, server.port, database=server.database, settings=settings
+        )
+        return stack.enter_context(pooler)
+
+    def _placed(self, scenario, poolers):
+        """Pairs of runs of poolers with clients placed as their counts say."""
+        ports = {pooler.port: spread.place(pooler, counts) for pooler, counts in poolers}
+
+        def measure(pooler, seconds=self.options.seconds):
+            before = spread.lends(pooler)
+            figures = load.run(
+                self.load_generator,
+                pooler,
+                scenario.mode,
+                scenario.clients,
+                seconds,
+                warm_up=0,
+                ports=ports[pooler.port],
+            )
+            lends = spread.lends(pooler) - before
+            return {**figures, "lends": lends * 1000 / max(figures["transactions"], 1)}
+
+        for pooler, _ in poolers:
+            measure(pooler, 0.3)
+        return self.in_turn([pooler for pooler, _ in poolers], measure, self.options.runs)
+
+    def _own_folder(self):
+        folder = tempfile.mkdtemp(dir=self.folder)
+        os.chmod(folder, 0o755)
+        give_to_user(folder)
+        return folder
+
     def _pgbench(self, scenario):
         with ExitStack() as stack:
-            folder = tempfile.mkdtemp(dir=self.folder)
-            os.chmod(folder, 0o755)
-            give_to_user(folder)
-            server = stack.enter_context(RealServer(folder))
+            server = stack.enter_context(RealServer(self._own_folder()))
             session = {"pool_mode": "session"} if scenario.mode == "prepared" else {}
             poolers = self.poolers(
                 stack,

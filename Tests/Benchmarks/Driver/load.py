@@ -11,6 +11,8 @@ from processes import Failed, command, cores, stop, waited_seconds
 class NullServer:
     """A running NullPostgres."""
 
+    database = "bench"
+
     def __init__(self, program):
         self.process = subprocess.Popen(
             command([program], cores()["server"]), stdout=subprocess.PIPE, text=True
@@ -41,11 +43,13 @@ def _arguments(program, pooler, mode, clients, more):
     return command(words, cores()["load"])
 
 
-def run(program, pooler, mode, clients, seconds, warm_up=0.3):
-    """Loads a pooler and returns the load generator's figures, with `cpu` of the pooler and `waited` added:
+def run(program, pooler, mode, clients, seconds, warm_up=0.3, ports=()):
+    """Loads a pooler, from `ports` if there are any, and returns the load generator's figures, with `cpu` of the pooler and `waited` added:
     the share of the time in which other work kept the pooler from its processor."""
     watched = pooler.processes()
     more = {"seconds": seconds, "warm-up": warm_up, "cpu-of": ",".join(map(str, watched))}
+    if ports:
+        more["source-ports"] = ",".join(map(str, ports))
     before = waited_seconds(watched)
     started = time.monotonic()
     done = subprocess.run(

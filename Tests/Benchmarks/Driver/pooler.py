@@ -59,12 +59,13 @@ class Pooler:
         *,
         database="bench",
         pool_mode="transaction",
+        port=None,
         wrapper=(),
         settings=(),
         files=None,
     ):
         self.program = program
-        self.port = free_port()
+        self.port = port or free_port()
         self.folder = os.path.join(folder, f"{name}-{self.port}")
         os.mkdir(self.folder)
         give_to_user(self.folder)

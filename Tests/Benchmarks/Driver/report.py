@@ -28,6 +28,9 @@ def compare(scenario, runs):
         if metric in scenario.ratios:
             limit = scenario.ratios[metric]
             goal, verdict = f"≤ {limit:.2f} ×", "OK" if ratio is not None and ratio <= limit else "MISS"
+        elif metric in scenario.least:
+            limit = scenario.least[metric]
+            goal, verdict = f"≥ {limit:.2f} ×", "OK" if ratio is not None and ratio >= limit else "MISS"
         elif metric in scenario.limits:
             limit = scenario.limits[metric]
             goal, verdict = f"≤ {limit}", "OK" if candidate <= limit else "MISS"

@@ -10,6 +10,8 @@ METRICS = {
     "p50": "p50 µs",
     "p99": "p99 µs",
     "p999": "p99.9 µs",
+    "longest": "longest wait µs",
+    "lends": "lends per 1,000 transactions",
     "mean": "mean latency µs",
     "bytes": "bytes per client",
     "idle": "CPU ms in 60 s",
@@ -18,7 +20,8 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """One line of the table. Goals: `ratios` of candidate to reference, or `limits`, not to be exceeded."""
+    """One line of the table. Goals: `ratios` of candidate to reference, or `limits`, not to be exceeded;
+    `least`, ratios not to fall short of."""
 
     name: str
     title: str
@@ -27,6 +30,11 @@ class Scenario:
     clients: int = 100
     ratios: dict = field(default_factory=dict)
     limits: dict = field(default_factory=dict)
+    least: dict = field(default_factory=dict)
+
+
+# Ours is to be ahead on every line.
+AHEAD = {"p50": 1.0, "p99": 1.0, "p999": 1.0, "longest": 1.0}
 
 
 SCENARIOS = [
@@ -41,6 +49,38 @@ SCENARIOS = [
     Scenario("simple-5000", "simple query", clients=5000),
     Scenario("memory", "idle clients", kind="memory", clients=10_000, limits={"bytes": 1536}),
     Scenario("idle", "nothing to do", kind="idle", limits={"idle": 20}),
+    # Nine of ten clients come to one of two workers, and to one of two PgBouncers on one port.
+    Scenario(
+        "uneven",
+        "simple query, 2 workers, 90:10",
+        kind="uneven",
+        ratios={"cpu": 0.85, **AHEAD},
+        least={"tps": 1.0},
+    ),
+    Scenario(
+        "uneven-hold",
+        "5 ms query, 2 workers, 90:10, PostgreSQL",
+        kind="uneven",
+        mode="hold",
+        ratios={"cpu": 0.85, **AHEAD},
+        least={"tps": 1.0},
+    ),
+    # The reference is the candidate itself with its clients evenly spread over four workers.
+    Scenario(
+        "gathered",
+        "simple query, all on one of 4 workers, PostgreSQL",
+        kind="gathered",
+        clients=40,
+        least={"tps": 0.9},
+    ),
+    Scenario(
+        "gathered-hold",
+        "5 ms query, all on one of 4 workers, PostgreSQL",
+        kind="gathered",
+        mode="hold",
+        clients=40,
+        least={"tps": 0.9},
+    ),
     Scenario("pgbench-simple", "pgbench -S -M simple, PostgreSQL", kind="pgbench", mode="simple"),
     # Debian's PgBouncer knows no prepared statements in transaction mode, so it gets session mode here.
     Scenario(

@@ -87,6 +87,7 @@ struct Load: ~Copyable {
         isMeasuring = true
         turn(until: start + options.measureNanoseconds)
         isMeasuring = false
+        noteWaiting(since: start)
         tally.ownNanoseconds = ownNanoseconds() - ownBefore
         tally.watchedNanoseconds = watchedNanoseconds() - watchedBefore
         tally.measuredNanoseconds = Clock.monotonicNanoseconds - start
@@ -117,6 +118,14 @@ struct Load: ~Copyable {
             for index in 0..<count where poller[index].token != Load.inputToken && poller[index].hasEnded {
                 failed(Int(poller[index].token), "an idle connection was closed")
             }
+        }
+    }
+
+    /// Who has not been answered in the end has waited too.
+    private func noteWaiting(since start: UInt64) {
+        for client in clients where client.state == .running && client.startNanoseconds < now {
+            tally.longestNanoseconds = max(
+                tally.longestNanoseconds, now - max(client.startNanoseconds, start))
         }
     }
 
@@ -229,14 +238,25 @@ struct Load: ~Copyable {
     private mutating func connect(_ index: Int) {
         // One source address has about 28,000 ports.
         let source = options.isLoopback ? UInt8((firstNumber + index) / 20_000) : 0
-        guard let fd = Socket.connect(to: options.address, source: source == 0 ? 0 : source + 1) else {
-            stop("cannot connect: \(String(cString: strerror(errno)))")
-        }
+        let fd = connect(source: source == 0 ? 0 : source + 1, firstNumber + index)
         loggingInCount += 1
         clients[index].fd = fd
         clients[index].state = .connecting
         clients[index].rest = []
         poller.add(fd, token: UInt64(UInt32(bitPattern: fd)) << 32 | UInt64(index))
+    }
+
+    private func connect(source: UInt8, _ number: Int) -> Int32 {
+        let port = options.sourcePorts.isEmpty ? 0 : options.sourcePorts[number]
+        let deadline = now + 3_000_000_000
+        while true {
+            if let fd = Socket.connect(to: options.address, source: source, port: port) { return fd }
+            // The kernel may remember for a second who came from a chosen port before.
+            guard port != 0, errno == EADDRNOTAVAIL, Clock.monotonicNanoseconds < deadline else {
+                stop("cannot connect: \(String(cString: strerror(errno)))")
+            }
+            usleep(20_000)
+        }
     }
 
     private mutating func connected(_ index: Int) {
@@ -281,7 +301,9 @@ struct Load: ~Copyable {
         clients[index].sequence = (clients[index].sequence + 1) % 100
         if isMeasuring {
             tally.transactionCount += 1
-            tally.latencies.record(nanoseconds: now - clients[index].startNanoseconds)
+            let latency = now - clients[index].startNanoseconds
+            tally.latencies.record(nanoseconds: latency)
+            tally.longestNanoseconds = max(tally.longestNanoseconds, latency)
         }
         switch options.mode {
         case .idle:
@@ -289,7 +311,7 @@ struct Load: ~Copyable {
         case .connect:
             clients[index].startNanoseconds = now
             connect(index)
-        case .simple, .extended, .prepared, .transaction, .big:
+        case .simple, .hold, .extended, .prepared, .transaction, .big:
             clients[index].startNanoseconds = now
             sendStep(index)
         }

@@ -6,6 +6,8 @@ struct Options {
     enum Mode: String, CaseIterable {
         /// A simple query.
         case simple
+        /// A simple query that keeps its server for 5 ms, in front of a real PostgreSQL.
+        case hold
         /// Parse, Bind, Describe, Execute, Sync, all unnamed, in one go.
         case extended
         /// The same with a statement parsed once per connection.
@@ -32,6 +34,8 @@ struct Options {
     let measureNanoseconds: UInt64
     /// Processes whose processor time between start and end of the measurement is wanted.
     let watchedProcesses: [Int32]
+    /// Where each client is to come from; empty when the kernel chooses.
+    let sourcePorts: [UInt16]
 
     /// Takes the command line apart; a mistake ends the program with the list of options.
     init(_ arguments: [String]) {
@@ -48,6 +52,7 @@ struct Options {
                 ("processes", "COUNT: share the connections, for more than one may open (1)"),
                 ("warm-up", "SECONDS: not measured (0.5)"),
                 ("seconds", "SECONDS: measured (3)"),
+                ("source-ports", "PORT,PORT,...: where each client comes from (any)"),
                 ("cpu-of", "PID,PID,...: report the processor time these use meanwhile (none)"),
             ])
         guard let mode = Mode(rawValue: parsed.text("mode", default: "simple")) else {
@@ -63,6 +68,13 @@ struct Options {
         processCount = parsed.number("processes", default: 1, in: 1...64)
         warmUpNanoseconds = parsed.nanoseconds("warm-up", default: 0.5)
         measureNanoseconds = parsed.nanoseconds("seconds", default: 3)
+        sourcePorts = parsed.text("source-ports", default: "").split(separator: ",").map { text in
+            guard let port = UInt16(text), port > 0 else { stop("--source-ports: '\(text)' is no port") }
+            return port
+        }
+        if !sourcePorts.isEmpty, sourcePorts.count != clientCount {
+            stop("--source-ports names \(sourcePorts.count) ports for \(clientCount) clients")
+        }
         watchedProcesses = parsed.text("cpu-of", default: "").split(separator: ",").map { text in
             guard let process = Int32(text), process > 0 else { stop("--cpu-of: '\(text)' is no process id") }
             return process

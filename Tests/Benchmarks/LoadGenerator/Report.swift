@@ -19,6 +19,7 @@ struct Report {
             ("p50", Report.microseconds(tally.latencies.quantile(0.5))),
             ("p99", Report.microseconds(tally.latencies.quantile(0.99))),
             ("p999", Report.microseconds(tally.latencies.quantile(0.999))),
+            ("longest", Report.microseconds(tally.longestNanoseconds)),
             ("errors", "\(tally.errorCount)"),
             ("cpu", Report.decimal(perTransaction(tally.watchedNanoseconds))),
             ("own_cpu", Report.decimal(perTransaction(tally.ownNanoseconds))),

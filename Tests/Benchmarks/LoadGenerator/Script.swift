@@ -52,6 +52,13 @@ struct Script {
         case .simple, .connect, .idle:
             preparation = nil
             steps = [select]
+        case .hold:
+            preparation = nil
+            steps = [
+                Step(
+                    Script.query("select \(Script.digits) as value from pg_sleep(0.005)"),
+                    replies.numberDescription + row + ready)
+            ]
         case .extended:
             preparation = nil
             steps = [

@@ -51,11 +51,18 @@ struct Tally {
         nonmutating set { numbers[4] = newValue }
     }
 
+    /// The longest that a client waited for an answer, or still waits.
+    var longestNanoseconds: UInt64 {
+        get { numbers[5] }
+        nonmutating set { numbers[5] = newValue }
+    }
+
     /// Adds another process's counts; only the first process watches others and tells the time.
     func add(_ other: Tally) {
         transactionCount += other.transactionCount
         errorCount += other.errorCount
         ownNanoseconds += other.ownNanoseconds
+        longestNanoseconds = max(longestNanoseconds, other.longestNanoseconds)
         latencies.add(other.latencies)
     }
 }

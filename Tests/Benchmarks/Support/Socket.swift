@@ -20,8 +20,19 @@ public enum Socket {
     /// Begins to connect; the socket becomes writable when it is done. `nil` with `errno` when refused.
     /// - Parameter source: last number of the 127.0.0.x to come from, as one address has too few ports for
     ///   very many connections; 0 leaves it to the kernel.
-    public static func connect(to address: Address, source: UInt8 = 0) -> Int32? {
+    /// - Parameter port: the port of 127.0.0.1 to come from, for which whoever spreads connections by their
+    ///   addresses always makes the same choice; 0 for any. It is free again as soon as the socket is closed.
+    public static func connect(to address: Address, source: UInt8 = 0, port: UInt16 = 0) -> Int32? {
         let fd = open(address)
+        if port != 0 {
+            var on: Int32 = 1
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+            var reset = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, socklen_t(MemoryLayout<linger>.size))
+            if withRaw(.internet("127.0.0.1", port), { Glibc.bind(fd, $0, $1) }) != 0 {
+                fail("bind to port \(port)")
+            }
+        }
         if source != 0, case .internet = address {
             var on: Int32 = 1
             setsockopt(fd, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, &on, 4)

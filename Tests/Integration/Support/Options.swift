@@ -31,6 +31,9 @@ enum Options {
     /// How long a test waits for something that should have happened at once, in seconds.
     static let patience = Double(environment("PGSLUICE_TEST_PATIENCE") ?? "") ?? 20
 
+    /// How long the storm lasts, in seconds.
+    static let stormSeconds = Double(environment("PGSLUICE_TEST_STORM_SECONDS") ?? "") ?? 8
+
     private static func environment(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }

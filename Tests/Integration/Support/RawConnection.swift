@@ -95,6 +95,19 @@ final class RawConnection: @unchecked Sendable {
     /// Whether anybody listens on a port of the loopback interface.
     static func canConnect(port: Int) -> Bool { (try? RawConnection(port: port)) != nil }
 
+    /// The port that this connection comes from.
+    var localPort: Int { Self.localPort(of: descriptor) }
+
+    /// The port that a connection comes from.
+    static func localPort(of descriptor: Int32) -> Int {
+        var address = sockaddr_in()
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        _ = withUnsafeMutablePointer(to: &address) { pointer in
+            getsockname(descriptor, .init(__sockaddr_in__: pointer), &size)
+        }
+        return Int(UInt16(bigEndian: address.sin_port))
+    }
+
     private static func connect(_ descriptor: Int32, _ port: Int) -> Bool {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
