@@ -56,7 +56,7 @@ extension PoolCore {
         clients.remove(client)
         if !pool.isNone { pools[pool].lastUse = now }
         if state == .linked, servers.contains(server) { settleParted(server) }
-        if lifecycle.isEnding { checkDrained() }
+        if lifecycle.isShuttingDown { checkDrained() }
     }
 
     /// A replication client leaves before the server of its own is ready.
@@ -164,7 +164,7 @@ extension PoolCore {
         if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
         checkPauses()
-        if lifecycle.isEnding { checkDrained() }
+        if lifecycle.isShuttingDown { checkDrained() }
     }
 
     /// The peer of a connection has gone.

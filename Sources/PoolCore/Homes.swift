@@ -59,7 +59,10 @@ extension PoolCore {
         leaveUpkeep()
     }
 
-    /// Sends away who can go, and says when nobody is left.
+    /// Whether nobody is left: a worker that leaves may end.
+    public var isVacant: Bool { clients.count == 0 && servers.count == 0 }
+
+    /// Sends away who can go.
     mutating func leaveUpkeep() {
         scheduleUpkeep(within: PoolCore.busyUpkeep)
         for slot in 0..<clients.slotLimit {
@@ -70,7 +73,6 @@ extension PoolCore {
             guard let pool = pools.handle(at: slot) else { continue }
             lendAll(pool)
         }
-        checkDrained()
     }
 
     /// Sends a client to the emptiest of the other workers, if it can go.

@@ -7,8 +7,11 @@ import Wire
 /// A server that is lent accepts no client (`.lending`); the worker stops receiving on it, the ledger offers
 /// it, and the record travels with the descriptor. Until the receiver has taken it, it is the sender's.
 extension PoolCore {
-    /// How much longer somebody elsewhere must have waited than the first one here to be served before.
-    static var fairnessSlack: UInt64 { 2_000_000 }
+    /// How much longer somebody elsewhere must have waited than the first one here to be served before: as
+    /// long as one waits in this pool, within these bounds. Where many wait, the first ones of two workers
+    /// have waited about equally long, and which of them longer is chance: it would send the servers back
+    /// and forth.
+    private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...100_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
 
@@ -23,16 +26,27 @@ extension PoolCore {
             let elsewhere = longestWaiting(pool, others)
             if own.isNone, elsewhere == nil { break }
             guard let server = freeServer(pool) else { break }
-            if let elsewhere,
-                own.isNone || elsewhere.since &+ PoolCore.fairnessSlack < clients[own].waitStart
-            {
+            let slack = min(
+                max(pools[pool].typicalWait, PoolCore.fairnessSlack.lowerBound),
+                PoolCore.fairnessSlack.upperBound)
+            if let elsewhere, own.isNone || elsewhere.since &+ slack < clients[own].waitStart {
                 lend(server, to: elsewhere.worker)
             } else if !own.isNone {
+                noteWait(of: own)
                 link(own, server)
                 resume(own)
             }
         }
         openServers(pool)
+    }
+
+    /// A client that has waited is about to be served.
+    @inline(__always)
+    mutating func noteWait(of client: Handle<Client>) {
+        let pool = clients[client].pool
+        let wait = now &- clients[client].waitStart
+        // A mean over some sixteen of them.
+        pools[pool].typicalWait = pools[pool].typicalWait &- pools[pool].typicalWait / 16 &+ wait / 16
     }
 
     /// The other worker whose first client has waited longest, those left aside for whom servers are on their

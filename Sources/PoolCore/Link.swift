@@ -161,6 +161,18 @@ extension PoolCore {
         let pool = servers[server].pool
         moveServer(server, to: .idle)
         serveWaiters(pool)
+        let settings = pools[pool].settings
+        if settings.maxDatabaseConnections > 0 || settings.maxUserConnections > 0 { giveWay(pool) }
+    }
+
+    /// A server that is free now may count in the limit that keeps somebody of another pool waiting, here or
+    /// elsewhere: he is to try again, and will have it closed.
+    @inline(never)
+    private mutating func giveWay(_ pool: Handle<Pool>) {
+        guard !pools[pool].idle.isEmpty, pools[pool].waiters.isEmpty else { return }
+        let (database, user) = (Int(pools[pool].database), Int(pools[pool].user))
+        if databases[database].waitingPools > 0 || users[user].waitingPools > 0 { openWhereSomebodyWaits() }
+        tellFreed(pools[pool].entry)
     }
 
     /// Gives free servers to the clients that wait, oldest first, and opens more where that is not enough.
@@ -177,6 +189,7 @@ extension PoolCore {
             candidate = clients[client].links.next
             guard clients[client].replication == .none else { continue }
             guard let server = freeServer(pool) else { break }
+            noteWait(of: client)
             link(client, server)
             resume(client)
         }

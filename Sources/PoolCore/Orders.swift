@@ -69,6 +69,8 @@ extension PoolCore {
             beginShutdownForServers()
         case .reconnect where !isElsewhere:
             for other in databases.indices where index == nil || other == index { replaceServers(of: other) }
+            // Who waits because logins had failed tries again at once.
+            nextUpkeep = now
         case .drain:
             leave()
         case .disable, .enable:
@@ -155,11 +157,9 @@ extension PoolCore {
 
     /// Says once that there is nothing left to wait for.
     mutating func checkDrained() {
-        guard lifecycle.isEnding, !lifecycle.isDrained else { return }
+        guard lifecycle.isShuttingDown, !lifecycle.isDrained else { return }
         if lifecycle.waitsForServers {
             guard !isInUse(nil) else { return }
-        } else if lifecycle.isLeaving, !lifecycle.waitsForClients {
-            guard clients.count == 0, servers.count == 0 else { return }
         } else {
             guard clients.count == 0 else { return }
         }

@@ -55,6 +55,8 @@ public struct Pool: Linked {
     var saysWaiting = false
     /// Servers on their way to each of the other workers.
     var lentTo = InlineArray<64, UInt8>(repeating: 0)
+    /// How long clients that had to wait have lately waited, a moving mean.
+    var typicalWait: UInt64 = 0
     /// Nothing is lent before this time.
     var lendsFrom: UInt64 = 0
     /// When a server was last closed for its age.

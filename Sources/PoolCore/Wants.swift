@@ -25,7 +25,7 @@ extension PoolCore {
     /// Tells the other workers how many clients wait here, and since when.
     @inline(never)
     mutating func publishWaiting(_ pool: Handle<Pool>) {
-        guard !isAlone, !pools[pool].isReplaced else { return }
+        guard !pools[pool].isReplaced else { return }
         // Who waits to be welcomed needs a server only once; one that is being opened will do.
         let welcome = pools[pool].loginCount > 0 ? Handle<Client>.none : pools[pool].welcomeWaiters.first
         let first = firstWaiter(pool)
@@ -33,12 +33,13 @@ extension PoolCore {
         if !welcome.isNone { since = min(since, clients[welcome].waitStart) }
         let count =
             Int(pools[pool].waiters.count) - pools[pool].waitingReplication + (welcome.isNone ? 0 : 1)
-        ledger.publish(pools[pool].entry, waiting: count, since: count > 0 ? since : 0)
+        if !isAlone { ledger.publish(pools[pool].entry, waiting: count, since: count > 0 ? since : 0) }
         guard pools[pool].saysWaiting != (count > 0) else { return }
         pools[pool].saysWaiting = count > 0
         let (database, user) = (Int(pools[pool].database), Int(pools[pool].user))
         databases[database].waitingPools += count > 0 ? 1 : -1
         users[user].waitingPools += count > 0 ? 1 : -1
+        guard !isAlone else { return }
         let names = ledger.names(of: pools[pool].entry)
         ledger.publish(names.database, isWaiting: databases[database].waitingPools > 0)
         ledger.publish(names.user, isWaiting: users[user].waitingPools > 0)

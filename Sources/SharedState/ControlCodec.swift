@@ -5,7 +5,6 @@ private enum ControlKind: UInt8 {
     case configuration = 1
     case order = 2
     case rowsWanted = 3
-    case acceptedDescriptor = 4
     case resolved = 5
     case workerEnded = 6
     case workerAdded = 7
@@ -51,7 +50,7 @@ extension ControlMessage {
             writer.add(.name, name)
         case .workerEnded(let index), .workerAdded(let index):
             writer.add(.sender, UInt64(index))
-        case .acceptedDescriptor, .ready, .drained:
+        case .ready, .drained:
             break
         }
         try writer.finish(into: &buffer)
@@ -76,8 +75,6 @@ extension ControlMessage {
         case .rowsWanted:
             return .rowsWanted(
                 request: try reader.number(.request), kind: try reader.value(.rowsKind, as: RowsKind.self))
-        case .acceptedDescriptor:
-            return .acceptedDescriptor
         case .resolved:
             return .resolved(try ResolvedName(reader))
         case .workerEnded:
@@ -105,7 +102,6 @@ extension ControlMessage {
         case .configuration: .configuration
         case .order: .order
         case .rowsWanted: .rowsWanted
-        case .acceptedDescriptor: .acceptedDescriptor
         case .resolved: .resolved
         case .workerEnded: .workerEnded
         case .workerAdded: .workerAdded

@@ -214,8 +214,6 @@ public enum ControlMessage: Equatable, Sendable {
     case order(Order)
     /// Answer with `rows`.
     case rowsWanted(request: UInt64, kind: RowsKind)
-    /// Serve the attached descriptor as if this worker had accepted it.
-    case acceptedDescriptor
     /// The answer to `resolve`.
     case resolved(ResolvedName)
     /// Another worker's process has ended, and what it owned has been given back.
@@ -235,7 +233,8 @@ public enum ControlMessage: Equatable, Sendable {
     case rows(RowsAnswer)
     /// The addresses of this name, please.
     case resolve(name: [UInt8])
-    /// Nothing is left to serve. The worker stays for the console until it is told to end at once, or ends.
+    /// Nothing is left to serve. The worker stays for the console until it is told to end at once; one that was
+    /// told to leave ends by itself.
     case drained
     /// A wish for everybody; its epoch means nothing.
     case orderRequest(Order)
@@ -243,7 +242,7 @@ public enum ControlMessage: Equatable, Sendable {
     /// Whether a descriptor must come with the message.
     public var carriesDescriptor: Bool {
         switch self {
-        case .configuration, .acceptedDescriptor, .consoleLogin, .workerAdded: true
+        case .configuration, .consoleLogin, .workerAdded: true
         case .rows(let answer): answer.attachedByteCount > 0
         case .order, .rowsWanted, .resolved, .workerEnded, .ready, .acknowledged, .resolve, .drained,
             .orderRequest:

@@ -149,7 +149,7 @@ extension Ledger {
 
     /// What the rows come to: what has been taken, and its sender has not counted off yet, stands in two of
     /// them.
-    private func sums() -> LedgerSums {
+    func sums() -> LedgerSums {
         var sums = LedgerSums(pools: Int(poolLimit), names: Int(nameLimit))
         for worker in 0..<workerCount {
             for index in 0..<poolLimit {
@@ -231,7 +231,7 @@ extension Ledger {
 }
 
 /// What the rows of the ledger come to.
-private struct LedgerSums {
+struct LedgerSums {
     var servers: [Int]
     var serversOfName: [Int]
     var clientsOfName: [Int]

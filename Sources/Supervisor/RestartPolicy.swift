@@ -6,7 +6,7 @@ struct RestartPolicy: Equatable {
     /// The longest pause.
     static let longestPauseNanoseconds: UInt64 = 5_000_000_000
     /// Whoever lived this long begins anew.
-    static let settledNanoseconds: UInt64 = 10_000_000_000
+    static let settledNanoseconds: UInt64 = 2_000_000_000
 
     /// The pause before the next start, 0 for none.
     private(set) var nextPauseNanoseconds: UInt64 = 0

@@ -62,14 +62,10 @@ extension Supervisor {
         case .drained:
             workers[index].isDrained = true
             segment.segment.worker(index).state = .draining
-            if workers[index].isLeaving, shutdown == nil {
-                epoch += 1
-                _ = send(.order(Order(epoch: epoch, kind: .shutdownNow)), to: index)
-            }
             endWhenDrained()
         case .orderRequest(let request):
             carryOut(request)
-        case .configuration, .order, .rowsWanted, .acceptedDescriptor, .resolved, .resolve, .workerEnded,
+        case .configuration, .order, .rowsWanted, .resolved, .resolve, .workerEnded,
             .workerAdded:
             // Only we send these, and names go to the resolver's own channel.
             log.write(.warning, "worker \(index) sent a message that is not its to send")

@@ -1,3 +1,4 @@
+import Base
 import Config
 import SharedState
 import System
@@ -101,11 +102,19 @@ extension Supervisor {
     }
 
     /// Gives a fresh connection to a worker that serves; the descriptor stays the caller's.
+    ///
+    /// Through the inbox: what a worker that dies has not read of that is passed on again.
     func passOn(_ connection: Int32) {
+        var record = ByteBuffer(capacity: 64)
+        do { try InboxMessage.accepted.encode(incarnation: 0, into: &record) } catch { return }
+        let bytes = unsafe record.bytes.withUnsafeBytes { unsafe [UInt8]($0) }
         for _ in workers {
             guard let heir else { return }
             watch.lastHeir = heir
-            if send(.acceptedDescriptor, to: heir, passing: connection) { return }
+            do { try DescriptorPassing.send(bytes, [connection], to: workers[heir].inboxSender) } catch {
+                continue
+            }
+            return
         }
     }
 

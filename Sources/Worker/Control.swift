@@ -39,10 +39,6 @@ extension WorkerLoop {
             if context.inboxSenders[index] >= 0 { Descriptors.close(context.inboxSenders[index]) }
             context.inboxSenders[index] = descriptor
             return
-        case .acceptedDescriptor:
-            guard let descriptor = descriptors.first else { return }
-            adopt(descriptor)
-            return
         case .resolved, .ready, .acknowledged, .consoleLogin, .rows, .resolve, .drained, .orderRequest:
             break
         }

@@ -13,6 +13,7 @@ extension WorkerLoop {
     mutating func arm(listener index: Int) {
         let listener = context.listeners[index]
         let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
+        armedListenerCount += 1
         switch listener.sharing {
         case .own: loop.accept(listener.descriptor, tag)
         case .shared: loop.acceptShared(listener.descriptor, tag)
@@ -22,9 +23,12 @@ extension WorkerLoop {
     /// A listener has a new connection, or trouble.
     mutating func accepted(_ completion: Completion) {
         let index = Int(completion.tag.slot)
+        if !completion.hasMore { armedListenerCount -= 1 }
         if completion.result >= 0 {
-            if let other = core.betterPlace(), passOn(completion.result, to: other) {
-                // It has clearly fewer clients.
+            if let other = isLeaving ? core.emptiestOther() : core.betterPlace(),
+                passOn(completion.result, to: other)
+            {
+                // It has clearly fewer clients, or will be there longer.
             } else {
                 serve(completion.result, from: context.listeners[index])
             }
@@ -67,6 +71,15 @@ extension WorkerLoop {
             let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
             loop.cancel(tag, on: listener.descriptor)
         }
+    }
+
+    /// Ends a worker that leaves when nothing is left in it. What is in its inbox by then the supervisor passes
+    /// on.
+    @inline(never)
+    mutating func leaveIfVacant() {
+        guard core.isVacant, connections.count == 0, armedListenerCount == 0, untold.isEmpty else { return }
+        report(.drained)
+        isEnding = true
     }
 
     /// Has another worker serve a connection that has just been accepted; false when its inbox is full.

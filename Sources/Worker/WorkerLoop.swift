@@ -60,6 +60,8 @@ struct WorkerLoop: ~Copyable {
     var acceptsClients = true
     /// This worker is to go: others accept what comes.
     var isLeaving = false
+    /// Listeners on which an accept is in flight.
+    var armedListenerCount = 0
     var hasLogged = false
     var isEnding = false
     var isSupervisorLost = false
@@ -138,6 +140,7 @@ struct WorkerLoop: ~Copyable {
         startSends()
         feedStarved()
         feedBulk()
+        if isLeaving { leaveIfVacant() }
         if hasLogged { wakeSupervisor() }
         block.beat(core.now / 1000)
     }

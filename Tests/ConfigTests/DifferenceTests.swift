@@ -23,13 +23,13 @@ import Testing
                 .settingNeedsRestart(name: "listen_port", old: "7000", new: "7001"),
                 .setting(name: "pool_mode", old: "session", new: "transaction"),
                 .settingNeedsRestart(name: "user", old: "u", new: nil),
-                .settingNeedsRestart(name: "workers", old: "auto", new: "3"),
+                .setting(name: "workers", old: "auto", new: "3"),
             ])
         let settings = difference.effective.settings
         #expect(settings.listenPort == 7000)
         #expect(settings.text(of: "listen_port") == "7000")
         #expect(settings.user == "u")
-        #expect(settings.workers == nil)
+        #expect(settings.workers == 3)
         #expect(settings.poolMode == .transaction)
         #expect(settings.authFile == "f")
         let again = ConfigurationDifference(

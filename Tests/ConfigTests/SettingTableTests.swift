@@ -33,7 +33,9 @@ import Testing
         #expect(expected.count == 100)
         #expect(
             SettingTable.settings.map(\.setting.name)
-                == expected + ["workers", "io_backend", "worker_hang_timeout", "busy_poll"])
+                == expected + [
+                    "workers", "io_backend", "worker_hang_timeout", "busy_poll", "test_keep_clients",
+                ])
     }
 
     @Test func theSettingsThatOnlyARestartAppliesArePgBouncersAndOurs() {
@@ -44,7 +46,7 @@ import Testing
                 "pkt_buf",
                 "resolv_conf", "so_reuseport", "track_extra_parameters", "unix_socket_dir",
                 "unix_socket_group",
-                "unix_socket_mode", "user", "workers", "io_backend",
+                "unix_socket_mode", "user", "io_backend",
             ])
     }
 

@@ -25,10 +25,13 @@ import Testing
         return Int(try direct.query(query).value ?? "") ?? -1
     }
 
-    /// One server serves the clients of all workers, and there is never a second one.
-    @Test(.enabled(if: Options.isOurs), arguments: several)
-    func oneServerForAllWorkers(setup: Setup) async throws {
-        let settings = ["default_pool_size": "1", "query_wait_timeout": "60"]
+    /// One server serves the clients of all workers, and there is never a second one: with clients that move
+    /// to its home, and with servers that go from worker to worker.
+    @Test(.enabled(if: Options.isOurs), arguments: several, ["0", "1"])
+    func oneServerForAllWorkers(setup: Setup, keepsClients: String) async throws {
+        let settings = [
+            "default_pool_size": "1", "query_wait_timeout": "60", "test_keep_clients": keepsClients,
+        ]
         let (name, configuration) = try ownDatabase(settings)
         try await withPooler(setup, configuration) { pooler throws in
             let isOver = Shared(false)
@@ -65,7 +68,9 @@ import Testing
     /// What a client has prepared is there on a server that comes from another worker, and what it has set.
     @Test(.enabled(if: Options.isOurs), arguments: several)
     func preparedStatementsAndSettingsSurviveTheMoves(setup: Setup) async throws {
-        try await withPooler(setup, Configuration(settings: ["default_pool_size": "1"])) { pooler throws in
+        try await withPooler(
+            setup, Configuration(settings: ["default_pool_size": "1", "test_keep_clients": "1"])
+        ) { pooler throws in
             try Thread.concurrently(8) { thread in
                 let client = try pooler.connect()
                 let zone = ["UTC", "Europe/Paris", "Asia/Tokyo"][thread % 3]
@@ -85,7 +90,9 @@ import Testing
     /// PostgreSQL lets anybody in.
     @Test(.enabled(if: Options.isOurs), arguments: several)
     func idleServersOfAnotherPoolGiveWay(setup: Setup) async throws {
-        let settings = ["max_db_connections": "4", "default_pool_size": "4"]
+        let settings = [
+            "max_db_connections": "4", "default_pool_size": "4", "test_keep_clients": "1",
+        ]
         let (name, configuration) = try ownDatabase(settings)
         try await withPooler(setup, configuration) { pooler throws in
             let direct = try Postgres.shared.connect(user: "postgres")
@@ -100,7 +107,7 @@ import Testing
             var (waits, logins): ([Double], [Double]) = ([], [])
             for _ in 0..<9 {
                 // The first four take all that there may be, and leave them idle.
-                for client in first.prefix(4) { try client.send("select pg_sleep(0.05)") }
+                for client in first.prefix(4) { try client.send("select pg_sleep(0.2)") }
                 for client in first.prefix(4) { try client.finish() }
                 #expect(try count(direct, name) == 4)
                 waits.append(try seconds { try others[0].query("select 1") })
@@ -117,7 +124,9 @@ import Testing
     /// do its own.
     @Test(.enabled(if: Options.isOurs), arguments: several)
     func aStoppedWorkerStopsNobodyElse(setup: Setup) async throws {
-        let settings = ["default_pool_size": "2", "query_wait_timeout": "60"]
+        let settings = [
+            "default_pool_size": "2", "query_wait_timeout": "60", "test_keep_clients": "1",
+        ]
         try await withPooler(setup, Configuration(settings: settings)) { pooler throws in
             let clients = try (0..<24).map { _ in try pooler.connect() }
             for client in clients { try client.query("select 1") }

@@ -203,6 +203,11 @@ final class Rig {
     }
 
     private func show(_ connection: ConnectionID) {
+        shown += 1
+        defer {
+            shown -= 1
+            if shown == 0, !detaching.isEmpty { tell(.detached(detaching.removeFirst())) }
+        }
         while let bytes = held[connection], !bytes.isEmpty, let peer = peers[connection] {
             if core.entropy.needsRefill { refill() }
             let consumption = core.received(peer, bytes.rawSpan)
@@ -227,6 +232,8 @@ final class Rig {
 
     private var input: [UInt8] = []
     private var resumed: Set<ConnectionID> = []
+    private var shown = 0
+    private var detaching: [Peer] = []
 
     private func drain() {
         var wake: [ConnectionID] = []
@@ -259,7 +266,9 @@ final class Rig {
             case .acknowledge(let epoch): acknowledged.append(epoch)
             case .detach(let connection):
                 detached.insert(connection)
-                if let peer = peers[connection] { afterwards.append(.detached(peer)) }
+                guard let peer = peers[connection] else { continue }
+                // Bytes behind those that led here may be about to be held.
+                if shown > 0 { detaching.append(peer) } else { afterwards.append(.detached(peer)) }
             case .attach(let connection): detached.remove(connection)
             case .adopt(let connection, let peer):
                 peers[connection] = peer

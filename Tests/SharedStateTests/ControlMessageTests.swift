@@ -9,7 +9,7 @@ import Testing
         .order(Order(epoch: 1, kind: .killClient, database: bytes("shop"), argument: 99)),
         .order(Order(epoch: 2, kind: .resume, database: [])),
         .rowsWanted(request: 5, kind: .lists),
-        .acceptedDescriptor,
+        .workerAdded(index: 3),
         .resolved(
             ResolvedName(
                 name: bytes("db.example"),

@@ -14,6 +14,7 @@ struct StubWorker: ~Copyable {
     var isEnding = false
     var isMute = false
     var hasDrained = false
+    var isLeaving = false
     var epoch: UInt64
     var configuration: Configuration?
 
@@ -57,9 +58,13 @@ struct StubWorker: ~Copyable {
             serve(client)
         }
         if ready[1].canRead { takeOrders() }
+        while let message = try? DescriptorPassing.receive(from: context.inbox) {
+            clients += message.descriptors
+        }
         if isEnding, clients.isEmpty, !hasDrained {
             hasDrained = true
             send(.drained)
+            if isLeaving { Process.exitNow(0) }
         }
     }
 
@@ -100,11 +105,12 @@ struct StubWorker: ~Copyable {
                 for listener in context.listeners where listener.family == .tcp {
                     Descriptors.close(listener.descriptor)
                 }
+            case .drain:
+                isLeaving = true
+                isEnding = true
             default: break
             }
             send(.acknowledged(epoch: order.epoch, problem: []))
-        case .acceptedDescriptor:
-            return clients.append(descriptors[0])
         case .rowsWanted(let request, let kind):
             if isMute { return }
             var writer = RowWriter()

@@ -146,19 +146,16 @@ final class LedgerView {
         let workers = 0..<layout.workerCount
         var sample = LedgerSample()
         sample.clients = ledger.clientCount
-        sample.ownClients = workers.reduce(0) {
-            $0 + Int(cshared_load(cshared_ledger_row_clients(ledger.head) + $1))
-        }
+        let sums = ledger.sums()
+        sample.ownClients = sums.clients
         sample.recoveries = Int(ledger.recoveryCount)
         for index in 0..<ledger.nameLimit {
-            let ownClients = workers.reduce(0) {
-                $0 + Int(cshared_load(cshared_name_row_clients(ledger.nameRow(index, $1))))
-            }
             sample.names.append(
                 LedgerSample.Name(
                     name: name(index),
                     servers: Int(cshared_load(cshared_ledger_name_servers(ledger.name(index)))),
-                    clients: ledger.clientCount(LedgerName(index: index)), ownClients: ownClients))
+                    clients: ledger.clientCount(LedgerName(index: index)),
+                    ownClients: sums.clientsOfName[Int(index)]))
         }
         for index in 0..<ledger.poolLimit where ledger.isHeld(LedgerPool(index: index)) {
             sample.pools.append(pool(LedgerPool(index: index)))
@@ -183,7 +180,7 @@ final class LedgerView {
         return LedgerSample.Pool(
             database: String(name(names.database.index).dropFirst(9)),
             user: String(name(names.user.index).dropFirst(5)), servers: ledger.serverCount(pool),
-            owned: ledger.sumOfRows(pool), isInUse: isInUse)
+            owned: ledger.sums().servers[pool.number], isInUse: isInUse)
     }
 
     private func name(_ index: Int32) -> String {

@@ -50,7 +50,8 @@ final class Pooler: @unchecked Sendable {
             let text = Self.text(configuration, setup: setup, port: port, folder: folder, postgres: postgres)
             try writeFile("\(folder)/pgsluice.ini", text)
             let command = [Folder.binary] + arguments + ["\(folder)/pgsluice.ini"]
-            let process = try Child(command, output: "\(folder)/log")
+            let process = try Child(
+                command, output: "\(folder)/log", environment: ["PGSLUICE_TEST": "1"])
             // The socket in the file system is bound after the port; who comes in between does not find it.
             let usesFolder = text.contains("unix_socket_dir = \(folder)\n")
             let socket = usesFolder ? "\(folder)/.s.PGSQL.\(port)" : nil

@@ -66,7 +66,7 @@ extension World {
     private func awaitLeaving(_ worker: Worker) {
         schedule(after: 10_000_000) { [self] in
             guard !worker.isDead else { return }
-            guard worker.isDrained else { return awaitLeaving(worker) }
+            guard worker.core.isVacant else { return awaitLeaving(worker) }
             if !isShuttingDown { kill(worker.index) }
         }
     }
