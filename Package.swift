@@ -129,7 +129,7 @@ let package = Package(
             name: "Simulator", dependencies: ["Base", "Wire", "Config", "SharedState", "PoolCore"],
             path: "Tests/Simulation/Simulator", swiftSettings: testRules),
         .executableTarget(
-            name: "Simulate", dependencies: ["Explorer", "Simulator"],
+            name: "Simulate", dependencies: ["Base", "Explorer", "Simulator"],
             path: "Tests/Simulation/Simulate",
             swiftSettings: testRules),
         .testTarget(

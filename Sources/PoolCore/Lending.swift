@@ -170,6 +170,9 @@ extension PoolCore {
         for server in transfers where servers.contains(server) && Int(servers[server].borrower) == worker {
             endTransfer(server)
         }
+        #if CANARY
+            if Canary.isPlanted(.waiterLostAtDeath) { return }
+        #endif
         openWhereSomebodyWaits()
     }
 

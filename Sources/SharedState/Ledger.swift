@@ -1,5 +1,9 @@
 import CShared
 
+#if CANARY
+    import Base
+#endif
+
 /// A (database, user) pair in the ledger.
 public struct LedgerPool: BitwiseCopyable, Hashable, Sendable {
     let index: Int32
@@ -144,6 +148,10 @@ public struct Ledger {
     /// - Returns: which limit is in the way; `nil` when the connection may be opened.
     public func open(_ pool: LedgerPool, _ limits: ServerLimits) -> LedgerLimit? {
         let names = names(of: pool)
+        #if CANARY
+            var limits = limits
+            if Canary.isPlanted(.limitOffByOne), limits.pool > 0 { limits.pool += 1 }
+        #endif
         return locked {
             let servers = unsafe cshared_ledger_pool_servers(self.pool(pool.index))
             let ofDatabase = unsafe cshared_ledger_name_servers(name(names.database.index))

@@ -1,5 +1,8 @@
 import CShared
 
+#if CANARY
+    import Base
+#endif
 
 /// What becomes of a server that was offered to another worker.
 public enum TransferOutcome: BitwiseCopyable, Equatable {
@@ -79,6 +82,11 @@ extension Ledger {
             let outcome = outcome(ticket)
             if outcome == .taken {
                 let pool = Int32(unsafe load(cshared_transfer_pool(transfer)))
+                #if CANARY
+                    if Canary.isPlanted(.lendCountedTwice) {
+                        unsafe add(cshared_pool_row_owned(row(pool, worker)), 1)
+                    }
+                #endif
                 unsafe subtractOne(cshared_pool_row_owned(row(pool, worker)))
             }
             unsafe storeRelease(

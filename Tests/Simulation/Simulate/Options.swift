@@ -13,6 +13,7 @@ struct Options {
     private var scope = Scope.faults
     private var sabotage: Sabotage?
     private var explores = false
+    private var triesCanaries = false
     private var isShort = false
     private var scenario: String?
     private var stateLimit = 1_000_000
@@ -31,6 +32,7 @@ struct Options {
             case "--scope": scope = Options.scope(Options.text(&rest, option))
             case "--sabotage": sabotage = Options.sabotage(Options.text(&rest, option))
             case "--failures": mayFail = Int(Options.number(&rest, option))
+            case "--canaries": triesCanaries = true
             case "--explore": explores = true
             case "--short": isShort = true
             case "--scenario": scenario = Options.text(&rest, option)
@@ -78,6 +80,7 @@ struct Options {
 
     /// Runs the worlds; ends the process.
     mutating func run() -> Never {
+        if triesCanaries { Canaries.run(first: first, count: count ?? 2000) }
         if explores {
             Explore.run(
                 isShort ? Scenario.short : Scenario.all, only: scenario, stateLimit: stateLimit, flaw: flaw)

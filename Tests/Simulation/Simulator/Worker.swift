@@ -22,6 +22,8 @@ final class Worker {
     var acknowledged: Set<UInt64> = []
     /// It was told to end, and has nothing left to do.
     var isDrained = false
+    /// It was given an order or a configuration: what that allows, upkeep does.
+    var hasNewOrders = false
     /// What the supervisor has sent and it has not read.
     var control: [Event] = []
     /// What the core is told when it is done with the rest.
@@ -72,6 +74,11 @@ final class Worker {
         guard !isDead else { return }
         readClock()
         if core.entropy.needsRefill { refillEntropy() }
+        switch event {
+        case .order, .configuration: hasNewOrders = true
+        case .upkeep: hasNewOrders = false
+        default: break
+        }
         core.handle(event)
         execute([], from: nil)
     }
@@ -118,6 +125,7 @@ final class Worker {
         world.statistics.events += 1
         #if DEBUG || INVARIANTS
             for fault in core.checkInvariants() { fail("invariant of worker \(index): \(fault)") }
+            world.checkLimits()
             for fault in core.ledger.faults() { fail("ledger: \(fault)") }
         #endif
         if core.firewallHits > 0, !setup.isSabotaged {
