@@ -85,7 +85,14 @@ let package = Package(
         tests("CryptoTests", ["Base", "Crypto"]),
         tests("AuthTests", ["Base", "Wire", "Crypto", "Auth"]),
         tests("ConfigTests", ["Base", "Config"]),
-        tests("SharedStateTests", ["Base", "SharedState"]),
+        .target(name: "Coroutine", path: "Tests/Explorer/Coroutine", cSettings: cRules),
+        .target(
+            name: "Explorer", dependencies: ["Base", "SharedState", "CShared", "Coroutine"],
+            path: "Tests/Explorer/Explorer",
+            // An access that is under way when a coroutine stops would be taken for another one's; and
+            // millions of steps are to be made in unit tests too.
+            swiftSettings: testRules + [.unsafeFlags(["-enforce-exclusivity=unchecked", "-O"])]),
+        tests("SharedStateTests", ["Base", "CShared", "Explorer", "SharedState", "System"]),
         .target(
             name: "FuzzSupport", dependencies: ["Base", "Crypto", "Auth"], path: "Tests/Fuzz/Support",
             swiftSettings: testRules),
@@ -122,7 +129,8 @@ let package = Package(
             name: "Simulator", dependencies: ["Base", "Wire", "Config", "SharedState", "PoolCore"],
             path: "Tests/Simulation/Simulator", swiftSettings: testRules),
         .executableTarget(
-            name: "Simulate", dependencies: ["Simulator"], path: "Tests/Simulation/Simulate",
+            name: "Simulate", dependencies: ["Base", "Explorer", "Simulator"],
+            path: "Tests/Simulation/Simulate",
             swiftSettings: testRules),
         .testTarget(
             name: "SimulationTests", dependencies: ["Simulator"], path: "Tests/Simulation/Tests",

@@ -78,6 +78,9 @@ public struct Slab<Record: BitwiseCopyable>: ~Copyable {
     public func contains(_ handle: Handle<Record>) -> Bool {
         let slot = Int(handle.slot)
         guard slot < highWater else { return false }
+        #if CANARY
+            if Canary.isPlanted(.generationIgnored) { return unsafe generations[slot] & 1 == 1 }
+        #endif
         return unsafe generations[slot] == handle.generation
     }
 

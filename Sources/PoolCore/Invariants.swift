@@ -1,4 +1,5 @@
 import Base
+import Config
 import SharedState
 
 /// What must be true between events. For tests: O(everything), and allocates.
@@ -220,6 +221,25 @@ extension PoolCore {
     func waitsInVain(_ pool: Handle<Pool>) -> Bool {
         let waiting = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
         return !isPaused(pool) && waiting > pools[pool].loginCount + pools[pool].count(Server.State.tested)
+    }
+
+    /// One more server of the pool may be opened, and nothing keeps this worker from it.
+    func hasRoom(_ pool: Handle<Pool>) -> Bool {
+        let settings = pools[pool].settings
+        return !lifecycle.waitsForServers && !pools[pool].hasFailed && now >= pools[pool].retryAt
+            && settings.maxDatabaseConnections == 0 && settings.maxUserConnections == 0
+            && ledger.serverCount(pools[pool].entry) < Int(settings.poolSize)
+    }
+
+    /// The servers of this worker that count in their pools' limits, and these; 0 is no limit.
+    func forEachCounted(_ body: (_ entry: LedgerPool, _ limit: Int) -> Void) {
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot), servers[server].isCounted else { continue }
+            if let ticket = servers[server].ticket, ledger.outcome(ticket) == .taken { continue }
+            let pool = servers[server].pool
+            let size = Int(pools[pool].settings.poolSize)
+            body(pools[pool].entry, size == 0 ? 0 : size + Int(pools[pool].settings.reservePoolSize))
+        }
     }
 
     /// A server is free here that could be lent.

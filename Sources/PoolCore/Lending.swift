@@ -187,6 +187,9 @@ extension PoolCore {
             endTransfer(server)
         }
         endMoves(to: worker)
+        #if CANARY
+            if Canary.isPlanted(.waiterLostAtDeath) { return }
+        #endif
         openWhereSomebodyWaits()
     }
 

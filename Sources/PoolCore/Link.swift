@@ -91,13 +91,15 @@ extension PoolCore {
         let counters = pools[servers[server].pool].counters
         counters.add(.serverAssignments, 1)
         counters.add(.waitMicroseconds, (now &- clients[client].waitStart) / 1000)
+        #if CANARY
+            if Canary.isPlanted(.parameterLeft) { return }
+        #endif
         if clients[client].parameters != servers[server].parameters { sendPrelude(client, server) }
     }
 
     /// Takes the server back when the client's transaction is over and nothing is in flight.
     mutating func releaseIfDone(_ server: Handle<Server>) {
-        guard !server.isNone, servers[server].state == .linked,
-            servers[server].status == TransactionStatus.idle.rawValue,
+        guard !server.isNone, servers[server].state == .linked, isOutsideTransaction(server),
             servers[server].replies.isEmpty, !servers[server].needsSync, !servers[server].skipsUntilSync,
             !servers[server].isReplication
         else { return }
@@ -125,6 +127,14 @@ extension PoolCore {
         checkDrained()
     }
 
+    @inline(__always)
+    private func isOutsideTransaction(_ server: Handle<Server>) -> Bool {
+        #if CANARY
+            if Canary.isPlanted(.releaseInTransaction) { return true }
+        #endif
+        return servers[server].status == TransactionStatus.idle.rawValue
+    }
+
     /// Parts a client and its server. The client is left without a state of its own for the caller to choose.
     private mutating func unlink(_ server: Handle<Server>) {
         let client = servers[server].client
@@ -149,11 +159,19 @@ extension PoolCore {
             pools[pool].lastLifetimeClose = now
             return closeServer(server, reason: "server lifetime over")
         }
-        if servers[server].cancelsInFlight > 0 { return moveServer(server, to: .beingCancelled) }
+        if isBeingCancelled(server) { return moveServer(server, to: .beingCancelled) }
         if hot.resetQuery, pools[pool].settings.poolMode == .session || hot.resetsAlways {
             return startTest(server, isReset: true)
         }
         becomeFree(server)
+    }
+
+    @inline(__always)
+    private func isBeingCancelled(_ server: Handle<Server>) -> Bool {
+        #if CANARY
+            if Canary.isPlanted(.cancelToRelinkedServer) { return false }
+        #endif
+        return servers[server].cancelsInFlight > 0
     }
 
     /// The server is clean: it goes to the oldest waiter, or rests.

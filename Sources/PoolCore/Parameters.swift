@@ -134,6 +134,9 @@ struct Parameters: ~Copyable {
         guard entries[slot].references == 0 else { return }
         table.remove(entries[slot].hash, id.slot)
         for index in 0..<Parameters.limit { pool.release(entries[slot].values[index]) }
+        #if CANARY
+            if Canary.isPlanted(.bytesReturnedTwice) { pool.release(entries[slot].values[0]) }
+        #endif
         entries[slot].nextFree = firstFree
         firstFree = id.slot
     }

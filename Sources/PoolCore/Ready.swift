@@ -65,6 +65,10 @@ extension PoolCore {
         if servers[server].replies.isEmpty {
             let counters = pools[pool].counters
             counters.add(.queryMicroseconds, (now &- clients[client].queryStart) / 1000)
+            #if CANARY
+                let start = clients[client].queryStart
+                defer { if Canary.isPlanted(.deadlineLeftArmed) { clients[client].queryStart = start } }
+            #endif
             clients[client].queryStart = 0
             if isIdle {
                 counters.add(.transactionMicroseconds, (now &- clients[client].transactionStart) / 1000)

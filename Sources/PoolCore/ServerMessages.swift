@@ -24,7 +24,7 @@ extension PoolCore {
             }
             guard count - offset >= 5 else {
                 replyRun(server, offset)
-                return Consumption(consumed: offset, needed: 5)
+                return insideHeader(offset, count)
             }
             let type = unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
             let length = unsafe UInt32(
@@ -76,6 +76,15 @@ extension PoolCore {
         return Consumption(consumed: offset, needed: 0)
     }
 
+    /// The answer to bytes that end in the middle of a header.
+    @inline(__always)
+    private func insideHeader(_ offset: Int, _ count: Int) -> Consumption {
+        #if CANARY
+            if Canary.isPlanted(.headerSplit) { return Consumption(consumed: count, needed: 0) }
+        #endif
+        return Consumption(consumed: offset, needed: 5)
+    }
+
     /// Where the complete messages of this type from `start` on end: behind one row the next may come, and
     /// goes where that one went.
     private func endOfRows(_ type: UInt8, _ bytes: RawSpan, _ start: Int) -> Int {
@@ -98,6 +107,11 @@ extension PoolCore {
         guard end > start else { return }
         let client = servers[server].client
         guard !client.isNone else { return }
+        #if CANARY
+            if Canary.isPlanted(.replyToWrongClient), let other = clients.handle(at: 0) {
+                return forward(clients[other].connection, start, end - start)
+            }
+        #endif
         pools[servers[server].pool].counters.add(.sentBytes, UInt64(end - start))
         forward(clients[client].connection, start, end - start)
     }

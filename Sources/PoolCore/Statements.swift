@@ -304,6 +304,9 @@ struct Statements: ~Copyable {
             onServers[entry].group = group
             return true
         }
+        #if CANARY
+            let isConfirmed = isConfirmed || Canary.isPlanted(.statementKnownOnSend)
+        #endif
         let added = ServerStatement(server: server, statement: id, group: group, isConfirmed: isConfirmed)
         guard let entry = onServers.insert(added) else { return false }
         retain(id)

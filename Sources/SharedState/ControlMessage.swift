@@ -233,8 +233,8 @@ public enum ControlMessage: Equatable, Sendable {
     case rows(RowsAnswer)
     /// The addresses of this name, please.
     case resolve(name: [UInt8])
-    /// Nothing is left to serve. The worker stays for the console until it is told to end at once; one that was
-    /// told to leave ends by itself.
+    /// Nothing is left to serve. The worker stays for the console until it is told to end at once; one that
+    /// was told to leave ends by itself.
     case drained
     /// A wish for everybody; its epoch means nothing.
     case orderRequest(Order)

@@ -1,5 +1,9 @@
 import CShared
 
+#if CANARY
+    import Base
+#endif
+
 /// A (database, user) pair in the ledger.
 public struct LedgerPool: BitwiseCopyable, Hashable, Sendable {
     let index: Int32
@@ -58,6 +62,10 @@ public struct Ledger {
     let memory: UnsafeMutableRawPointer
     /// Whose rows this writes.
     public let worker: Int
+    #if DEBUG || INVARIANTS
+        /// What a test has done in place of the memory operations.
+        var steps: (any LedgerSteps)?
+    #endif
 
     @unsafe
     init(layout: SegmentLayout, memory: UnsafeMutableRawPointer, worker: Int) {
@@ -103,21 +111,21 @@ public struct Ledger {
             + (worker * Ledger.transferLimit + slot)
     }
 
-    var poolLimit: Int32 { Int32(unsafe cshared_load(cshared_ledger_pool_high_water(head))) }
-    var nameLimit: Int32 { Int32(unsafe cshared_load(cshared_ledger_name_high_water(head))) }
+    var poolLimit: Int32 { Int32(unsafe load(cshared_ledger_pool_high_water(head))) }
+    var nameLimit: Int32 { Int32(unsafe load(cshared_ledger_name_high_water(head))) }
 
     /// The database and the user of a pool.
     public func names(of pool: LedgerPool) -> (database: LedgerName, user: LedgerName) {
         let entry = unsafe self.pool(pool.index)
         return unsafe (
-            LedgerName(index: Int32(cshared_load(cshared_ledger_pool_database(entry)))),
-            LedgerName(index: Int32(cshared_load(cshared_ledger_pool_user(entry))))
+            LedgerName(index: Int32(load(cshared_ledger_pool_database(entry)))),
+            LedgerName(index: Int32(load(cshared_ledger_pool_user(entry))))
         )
     }
 
     /// Workers whose index has ever been in use: those above have nothing.
     public var workerCount: Int {
-        Int(min(unsafe cshared_load(cshared_ledger_worker_count(head)), UInt64(layout.workerCount)))
+        Int(min(unsafe load(cshared_ledger_worker_count(head)), UInt64(layout.workerCount)))
     }
 
     // MARK: The lock
@@ -129,12 +137,12 @@ public struct Ledger {
     /// then.
     @inline(__always)
     func locked<Result>(_ body: () -> Result) -> Result {
-        if unsafe cshared_lock_take(head) == 1 {
-            unsafe cshared_add(cshared_ledger_recoveries(head), 1)
+        if takeLock() == 1 {
+            unsafe add(cshared_ledger_recoveries(head), 1)
             recount()
         }
         let result = body()
-        unsafe cshared_lock_give(head)
+        giveLock()
         return result
     }
 
@@ -145,7 +153,7 @@ public struct Ledger {
     }
 
     /// How often the holder of the lock had died.
-    public var recoveryCount: UInt64 { unsafe cshared_load(cshared_ledger_recoveries(head)) }
+    public var recoveryCount: UInt64 { unsafe load(cshared_ledger_recoveries(head)) }
 
     // MARK: Servers
 
@@ -154,17 +162,21 @@ public struct Ledger {
     /// - Returns: which limit is in the way; `nil` when the connection may be opened.
     public func open(_ pool: LedgerPool, _ limits: ServerLimits) -> LedgerLimit? {
         let names = names(of: pool)
+        #if CANARY
+            var limits = limits
+            if Canary.isPlanted(.limitOffByOne), limits.pool > 0 { limits.pool += 1 }
+        #endif
         return locked {
             let servers = unsafe cshared_ledger_pool_servers(self.pool(pool.index))
             let ofDatabase = unsafe cshared_ledger_name_servers(name(names.database.index))
             let ofUser = unsafe cshared_ledger_name_servers(name(names.user.index))
-            if limits.pool > 0, unsafe cshared_load(servers) >= limits.pool { return .pool }
-            if limits.database > 0, unsafe cshared_load(ofDatabase) >= limits.database { return .database }
-            if limits.user > 0, unsafe cshared_load(ofUser) >= limits.user { return .user }
-            unsafe cshared_add(servers, 1)
-            unsafe cshared_add(ofDatabase, 1)
-            unsafe cshared_add(ofUser, 1)
-            unsafe cshared_add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+            if limits.pool > 0, unsafe load(servers) >= limits.pool { return .pool }
+            if limits.database > 0, unsafe load(ofDatabase) >= limits.database { return .database }
+            if limits.user > 0, unsafe load(ofUser) >= limits.user { return .user }
+            unsafe add(servers, 1)
+            unsafe add(ofDatabase, 1)
+            unsafe add(ofUser, 1)
+            unsafe add(cshared_pool_row_owned(row(pool.index, worker)), 1)
             return nil
         }
     }
@@ -178,7 +190,7 @@ public struct Ledger {
         let names = names(of: pool)
         return locked {
             let servers = unsafe cshared_ledger_pool_servers(self.pool(pool.index))
-            guard unsafe cshared_load(servers) > minimum else { return false }
+            guard unsafe load(servers) > minimum else { return false }
             unsafe subtractOne(cshared_pool_row_owned(row(pool.index, worker)))
             unsafe subtractOne(servers)
             unsafe subtractOne(cshared_ledger_name_servers(name(names.database.index)))
@@ -188,19 +200,19 @@ public struct Ledger {
     }
 
     func subtractOne(_ place: UnsafeMutablePointer<UInt64>?) {
-        let value = unsafe cshared_load(place)
+        let value = unsafe load(place)
         precondition(value > 0, "the ledger counts nothing off that it has not counted")
-        unsafe cshared_store(place, value - 1)
+        unsafe store(place, value - 1)
     }
 
     /// Server connections of a pool, over all workers.
     public func serverCount(_ pool: LedgerPool) -> Int {
-        Int(unsafe cshared_load(cshared_ledger_pool_servers(self.pool(pool.index))))
+        Int(unsafe load(cshared_ledger_pool_servers(self.pool(pool.index))))
     }
 
     /// Server connections of a pool in this worker.
     public func ownServerCount(_ pool: LedgerPool) -> Int {
-        Int(unsafe cshared_load(cshared_pool_row_owned(row(pool.index, worker))))
+        Int(unsafe load(cshared_pool_row_owned(row(pool.index, worker))))
     }
 
     // MARK: Clients
@@ -209,9 +221,9 @@ public struct Ledger {
     public func admit(limit: Int) -> Bool {
         locked {
             let clients = unsafe cshared_ledger_clients(head)
-            if limit > 0, unsafe cshared_load(clients) >= limit { return false }
-            unsafe cshared_add(clients, 1)
-            unsafe cshared_add(cshared_ledger_row_clients(head) + worker, 1)
+            if limit > 0, unsafe load(clients) >= limit { return false }
+            unsafe add(clients, 1)
+            unsafe add(cshared_ledger_row_clients(head) + worker, 1)
             return true
         }
     }
@@ -233,12 +245,12 @@ public struct Ledger {
         locked {
             let ofDatabase = unsafe cshared_ledger_name_clients(name(database.index))
             let ofUser = unsafe cshared_ledger_name_clients(name(user.index))
-            if databaseLimit > 0, unsafe cshared_load(ofDatabase) >= databaseLimit { return .database }
-            if userLimit > 0, unsafe cshared_load(ofUser) >= userLimit { return .user }
-            unsafe cshared_add(ofDatabase, 1)
-            unsafe cshared_add(cshared_name_row_clients(nameRow(database.index, worker)), 1)
-            unsafe cshared_add(ofUser, 1)
-            unsafe cshared_add(cshared_name_row_clients(nameRow(user.index, worker)), 1)
+            if databaseLimit > 0, unsafe load(ofDatabase) >= databaseLimit { return .database }
+            if userLimit > 0, unsafe load(ofUser) >= userLimit { return .user }
+            unsafe add(ofDatabase, 1)
+            unsafe add(cshared_name_row_clients(nameRow(database.index, worker)), 1)
+            unsafe add(ofUser, 1)
+            unsafe add(cshared_name_row_clients(nameRow(user.index, worker)), 1)
             return nil
         }
     }
@@ -255,17 +267,17 @@ public struct Ledger {
 
     /// Clients of a database or user, over all workers.
     public func clientCount(_ name: LedgerName) -> Int {
-        Int(unsafe cshared_load(cshared_ledger_name_clients(self.name(name.index))))
+        Int(unsafe load(cshared_ledger_name_clients(self.name(name.index))))
     }
 
     /// Clients of the instance in one worker.
     public func clientCount(ofWorker index: Int) -> Int {
         precondition(index >= 0 && index < layout.workerCount, "each worker has a row")
-        return Int(unsafe cshared_load(cshared_ledger_row_clients(head) + index))
+        return Int(unsafe load(cshared_ledger_row_clients(head) + index))
     }
 
     /// Clients of the instance, over all workers.
-    public var clientCount: Int { Int(unsafe cshared_load(cshared_ledger_clients(head))) }
+    public var clientCount: Int { Int(unsafe load(cshared_ledger_clients(head))) }
 }
 
 @available(*, unavailable)

@@ -40,7 +40,7 @@ extension Ledger {
                 unsafe subtractOne(cshared_name_row_holds(nameRow(user.index, worker)))
                 return nil
             }
-            unsafe cshared_add(cshared_pool_row_holds(row(pool.index, worker)), 1)
+            unsafe add(cshared_pool_row_holds(row(pool.index, worker)), 1)
             return pool
         }
     }
@@ -53,11 +53,11 @@ extension Ledger {
         locked {
             let row = unsafe row(pool.index, worker)
             unsafe subtractOne(cshared_pool_row_holds(row))
-            if unsafe cshared_load(cshared_pool_row_holds(row)) == 0 {
+            if unsafe load(cshared_pool_row_holds(row)) == 0 {
                 precondition(
-                    unsafe cshared_load(cshared_pool_row_owned(row)) == 0,
+                    unsafe load(cshared_pool_row_owned(row)) == 0,
                     "a pool with servers is not forgotten")
-                unsafe row.initialize(to: cshared_pool_row())
+                unsafe write(row, cshared_pool_row())
             }
             unsafe subtractOne(cshared_name_row_holds(nameRow(names.database.index, worker)))
             unsafe subtractOne(cshared_name_row_holds(nameRow(names.user.index, worker)))
@@ -71,16 +71,16 @@ extension Ledger {
         var unused: Int32?
         for index in 0..<limit {
             let entry = unsafe name(index)
-            if unsafe cshared_load(cshared_ledger_name_key_low(entry)) == key.low,
-                unsafe cshared_load(cshared_ledger_name_key_high(entry)) == key.high
+            if unsafe load(cshared_ledger_name_key_low(entry)) == key.low,
+                unsafe load(cshared_ledger_name_key_high(entry)) == key.high
             {
-                unsafe cshared_add(cshared_name_row_holds(nameRow(index, worker)), 1)
+                unsafe add(cshared_name_row_holds(nameRow(index, worker)), 1)
                 return LedgerName(index: index)
             }
         }
         if limit < Int32(layout.nameCapacity) {
             unused = limit
-            unsafe cshared_store(cshared_ledger_name_high_water(head), UInt64(limit + 1))
+            unsafe store(cshared_ledger_name_high_water(head), UInt64(limit + 1))
         } else {
             unused = (0..<limit).first { !isHeld(LedgerName(index: $0)) }
         }
@@ -88,8 +88,8 @@ extension Ledger {
         var entry = cshared_ledger_name()
         entry.key_low = key.low
         entry.key_high = key.high
-        unsafe name(index).initialize(to: entry)
-        unsafe cshared_add(cshared_name_row_holds(nameRow(index, worker)), 1)
+        unsafe write(name(index), entry)
+        unsafe add(cshared_name_row_holds(nameRow(index, worker)), 1)
         return LedgerName(index: index)
     }
 
@@ -102,7 +102,7 @@ extension Ledger {
         let unused: Int32?
         if limit < Int32(layout.poolCapacity) {
             unused = limit
-            unsafe cshared_store(cshared_ledger_pool_high_water(head), UInt64(limit + 1))
+            unsafe store(cshared_ledger_pool_high_water(head), UInt64(limit + 1))
         } else {
             unused = (0..<limit).first { !isHeld(LedgerPool(index: $0)) }
         }
@@ -110,13 +110,13 @@ extension Ledger {
         var entry = cshared_ledger_pool()
         entry.database = UInt64(database.index)
         entry.user = UInt64(user.index)
-        unsafe pool(index).initialize(to: entry)
+        unsafe write(pool(index), entry)
         return LedgerPool(index: index)
     }
 
     func isHeld(_ pool: LedgerPool) -> Bool {
         for worker in 0..<workerCount
-        where unsafe cshared_load(cshared_pool_row_holds(row(pool.index, worker))) != 0 {
+        where unsafe load(cshared_pool_row_holds(row(pool.index, worker))) != 0 {
             return true
         }
         return false
@@ -124,7 +124,7 @@ extension Ledger {
 
     private func isHeld(_ name: LedgerName) -> Bool {
         for worker in 0..<workerCount
-        where unsafe cshared_load(cshared_name_row_holds(nameRow(name.index, worker))) != 0 {
+        where unsafe load(cshared_name_row_holds(nameRow(name.index, worker))) != 0 {
             return true
         }
         return false
@@ -136,15 +136,15 @@ extension Ledger {
     func recount() {
         let sums = sums()
         for index in 0..<nameLimit {
-            unsafe cshared_store(
+            unsafe store(
                 cshared_ledger_name_clients(name(index)), UInt64(sums.clientsOfName[Int(index)]))
-            unsafe cshared_store(
+            unsafe store(
                 cshared_ledger_name_servers(name(index)), UInt64(sums.serversOfName[Int(index)]))
         }
         for index in 0..<poolLimit {
-            unsafe cshared_store(cshared_ledger_pool_servers(pool(index)), UInt64(sums.servers[Int(index)]))
+            unsafe store(cshared_ledger_pool_servers(pool(index)), UInt64(sums.servers[Int(index)]))
         }
-        unsafe cshared_store(cshared_ledger_clients(head), UInt64(sums.clients))
+        unsafe store(cshared_ledger_clients(head), UInt64(sums.clients))
     }
 
     /// What the rows come to: what has been taken, and its sender has not counted off yet, stands in two of
@@ -154,13 +154,13 @@ extension Ledger {
         for worker in 0..<workerCount {
             for index in 0..<poolLimit {
                 sums.servers[Int(index)] += Int(
-                    unsafe cshared_load(cshared_pool_row_owned(row(index, worker))))
+                    unsafe load(cshared_pool_row_owned(row(index, worker))))
             }
             for index in 0..<nameLimit {
                 sums.clientsOfName[Int(index)] +=
-                    Int(unsafe cshared_load(cshared_name_row_clients(nameRow(index, worker))))
+                    Int(unsafe load(cshared_name_row_clients(nameRow(index, worker))))
             }
-            sums.clients += Int(unsafe cshared_load(cshared_ledger_row_clients(head) + worker))
+            sums.clients += Int(unsafe load(cshared_ledger_row_clients(head) + worker))
         }
         forEachTaken { item in
             switch item {
@@ -185,23 +185,23 @@ extension Ledger {
     /// For the supervisor, once the process has been waited for and before it is replaced.
     /// - Returns: false when the lock could not be had: a process holds it that does not run. Try again.
     public func reclaim(worker dead: Int) -> Bool {
-        let result = unsafe cshared_lock_within(head, 100_000_000)
+        let result = takeLock(within: 100_000_000)
         guard result >= 0 else { return false }
-        if result == 1 { unsafe cshared_add(cshared_ledger_recoveries(head), 1) }
+        if result == 1 { unsafe add(cshared_ledger_recoveries(head), 1) }
         for slot in 0..<Ledger.transferLimit { withdraw(dead, slot) }
         for index in 0..<poolLimit {
-            unsafe row(index, dead).initialize(to: cshared_pool_row())
-            unsafe cshared_clear_bits(
+            unsafe write(row(index, dead), cshared_pool_row())
+            unsafe clearBits(
                 cshared_ledger_pool_waiting_workers(pool(index)), Ledger.bit(of: dead))
         }
         for index in 0..<nameLimit {
-            unsafe nameRow(index, dead).initialize(to: cshared_name_row())
-            unsafe cshared_clear_bits(
+            unsafe write(nameRow(index, dead), cshared_name_row())
+            unsafe clearBits(
                 cshared_ledger_name_waiting_workers(name(index)), Ledger.bit(of: dead))
         }
-        unsafe cshared_store(cshared_ledger_row_clients(head) + dead, 0)
+        unsafe store(cshared_ledger_row_clients(head) + dead, 0)
         recount()
-        unsafe cshared_lock_give(head)
+        giveLock()
         return true
     }
 
@@ -219,7 +219,7 @@ extension Ledger {
                     sums.servers[Int(index)])
             }
             for index in 0..<nameLimit {
-                let servers = Int(unsafe cshared_load(cshared_ledger_name_servers(name(index))))
+                let servers = Int(unsafe load(cshared_ledger_name_servers(name(index))))
                 compare("servers of name \(index)", servers, sums.serversOfName[Int(index)])
                 let clients = clientCount(LedgerName(index: index))
                 compare("clients of name \(index)", clients, sums.clientsOfName[Int(index)])

@@ -1,5 +1,9 @@
 import CShared
 
+#if CANARY
+    import Base
+#endif
+
 /// What becomes of a server that was offered to another worker.
 public enum TransferOutcome: BitwiseCopyable, Equatable {
     /// Nothing yet.
@@ -101,11 +105,11 @@ extension Ledger {
     private func offer(_ item: TransferItem) -> TransferTicket? {
         for slot in 0..<Ledger.transferLimit {
             let transfer = unsafe transfer(worker, slot)
-            let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer))
+            let state = unsafe loadAcquire(cshared_transfer_state(transfer))
             guard state & 0xFF == Ledger.free else { continue }
             let token = (state >> 8) &+ 1
-            unsafe cshared_store(cshared_transfer_item(transfer), item.word)
-            unsafe cshared_store_release(cshared_transfer_state(transfer), token << 8 | Ledger.offered)
+            unsafe store(cshared_transfer_item(transfer), item.word)
+            unsafe storeRelease(cshared_transfer_state(transfer), token << 8 | Ledger.offered)
             return TransferTicket(slot: UInt8(slot), token: token)
         }
         return nil
@@ -113,7 +117,7 @@ extension Ledger {
 
     /// What has become of one of this worker's offers.
     public func outcome(_ ticket: TransferTicket) -> TransferOutcome {
-        let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer(worker, Int(ticket.slot))))
+        let state = unsafe loadAcquire(cshared_transfer_state(transfer(worker, Int(ticket.slot))))
         precondition(state >> 8 == ticket.token, "a slot is the sender's until it ends the transfer")
         switch state & 0xFF {
         case Ledger.taken: return .taken
@@ -130,9 +134,9 @@ extension Ledger {
             let transfer = unsafe transfer(worker, Int(ticket.slot))
             let outcome = outcome(ticket)
             if outcome == .taken {
-                countOff(TransferItem(word: unsafe cshared_load(cshared_transfer_item(transfer))))
+                countOff(TransferItem(word: unsafe load(cshared_transfer_item(transfer))))
             }
-            unsafe cshared_store_release(
+            unsafe storeRelease(
                 cshared_transfer_state(transfer), ticket.token << 8 | Ledger.free)
             return outcome
         }
@@ -142,6 +146,11 @@ extension Ledger {
     private func countOff(_ item: TransferItem) {
         switch item {
         case .server(let pool):
+            #if CANARY
+                if Canary.isPlanted(.lendCountedTwice) {
+                    unsafe add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+                }
+            #endif
             unsafe subtractOne(cshared_pool_row_owned(row(pool.index, worker)))
         case .client(let client):
             if client.isAdmitted { unsafe subtractOne(cshared_ledger_row_clients(head) + worker) }
@@ -155,11 +164,11 @@ extension Ledger {
     private func countOn(_ item: TransferItem) {
         switch item {
         case .server(let pool):
-            unsafe cshared_add(cshared_pool_row_owned(row(pool.index, worker)), 1)
+            unsafe add(cshared_pool_row_owned(row(pool.index, worker)), 1)
         case .client(let client):
-            if client.isAdmitted { unsafe cshared_add(cshared_ledger_row_clients(head) + worker, 1) }
+            if client.isAdmitted { unsafe add(cshared_ledger_row_clients(head) + worker, 1) }
             for name in [client.database, client.user] where !name.isNone {
-                unsafe cshared_add(cshared_name_row_clients(nameRow(name.index, worker)), 1)
+                unsafe add(cshared_name_row_clients(nameRow(name.index, worker)), 1)
             }
         }
     }
@@ -184,11 +193,11 @@ extension Ledger {
         locked {
             let transfer = unsafe transfer(sender, Int(ticket.slot))
             let state = unsafe cshared_transfer_state(transfer)
-            guard unsafe cshared_load_acquire(state) == ticket.token << 8 | Ledger.offered,
-                unsafe cshared_load(cshared_transfer_item(transfer)) == item.word
+            guard unsafe loadAcquire(state) == ticket.token << 8 | Ledger.offered,
+                unsafe load(cshared_transfer_item(transfer)) == item.word
             else { return false }
             countOn(item)
-            unsafe cshared_store_release(state, ticket.token << 8 | Ledger.taken)
+            unsafe storeRelease(state, ticket.token << 8 | Ledger.taken)
             return true
         }
     }
@@ -197,8 +206,8 @@ extension Ledger {
     public func refuse(_ ticket: TransferTicket, from sender: Int) {
         locked {
             let state = unsafe cshared_transfer_state(transfer(sender, Int(ticket.slot)))
-            guard unsafe cshared_load_acquire(state) == ticket.token << 8 | Ledger.offered else { return }
-            unsafe cshared_store_release(state, ticket.token << 8 | Ledger.refused)
+            guard unsafe loadAcquire(state) == ticket.token << 8 | Ledger.offered else { return }
+            unsafe storeRelease(state, ticket.token << 8 | Ledger.refused)
         }
     }
 
@@ -206,7 +215,7 @@ extension Ledger {
     /// what its successor offers.
     func withdraw(_ dead: Int, _ slot: Int) {
         let state = unsafe cshared_transfer_state(transfer(dead, slot))
-        unsafe cshared_store_release(state, cshared_load_acquire(state) & ~0xFF | Ledger.free)
+        unsafe storeRelease(state, loadAcquire(state) & ~0xFF | Ledger.free)
     }
 
     /// Calls `body` with everything that has been taken and stands in its sender's rows still.
@@ -214,9 +223,9 @@ extension Ledger {
         for worker in 0..<workerCount {
             for slot in 0..<Ledger.transferLimit {
                 let transfer = unsafe transfer(worker, slot)
-                let state = unsafe cshared_load_acquire(cshared_transfer_state(transfer))
+                let state = unsafe loadAcquire(cshared_transfer_state(transfer))
                 guard state & 0xFF == Ledger.taken else { continue }
-                body(TransferItem(word: unsafe cshared_load(cshared_transfer_item(transfer))))
+                body(TransferItem(word: unsafe load(cshared_transfer_item(transfer))))
             }
         }
     }
@@ -226,34 +235,34 @@ extension Ledger {
     /// Says how many servers of a pool are free here, and since when the one that rests longest.
     public func publish(_ pool: LedgerPool, idle: Int, oldest: UInt64) {
         let row = unsafe row(pool.index, worker)
-        unsafe cshared_store(cshared_pool_row_idle(row), UInt64(idle))
-        unsafe cshared_store(cshared_pool_row_oldest_idle_ns(row), oldest)
+        unsafe store(cshared_pool_row_idle(row), UInt64(idle))
+        unsafe store(cshared_pool_row_oldest_idle_ns(row), oldest)
     }
 
     /// Says how many clients wait here for a server of this pool, and since when the first of them. What the
     /// others have is to be looked at after this.
     public func publish(_ pool: LedgerPool, waiting: Int, since: UInt64) {
         let row = unsafe row(pool.index, worker)
-        let before = unsafe cshared_load(cshared_pool_row_waiting(row))
-        unsafe cshared_store(cshared_pool_row_oldest_wait_ns(row), since)
-        unsafe cshared_store(cshared_pool_row_waiting(row), UInt64(waiting))
+        let before = unsafe load(cshared_pool_row_waiting(row))
+        unsafe store(cshared_pool_row_oldest_wait_ns(row), since)
+        unsafe store(cshared_pool_row_waiting(row), UInt64(waiting))
         let mask = unsafe cshared_ledger_pool_waiting_workers(self.pool(pool.index))
-        if before == 0, waiting > 0 { unsafe cshared_set_bits(mask, bit) }
-        if before > 0, waiting == 0 { unsafe cshared_clear_bits(mask, bit) }
-        cshared_fence()
+        if before == 0, waiting > 0 { unsafe setBits(mask, bit) }
+        if before > 0, waiting == 0 { unsafe clearBits(mask, bit) }
+        fence()
     }
 
     /// Says whether a limit of this database or user may keep somebody waiting here.
     public func publish(_ name: LedgerName, isWaiting: Bool) {
         let mask = unsafe cshared_ledger_name_waiting_workers(self.name(name.index))
-        if isWaiting { unsafe cshared_set_bits(mask, bit) } else { unsafe cshared_clear_bits(mask, bit) }
+        if isWaiting { unsafe setBits(mask, bit) } else { unsafe clearBits(mask, bit) }
     }
 
     /// The other workers, as bits, in which somebody waits for a server of this pool. Whoever says at this
     /// moment that he waits either is seen here or sees what has been published before this.
     public func othersWaiting(_ pool: LedgerPool) -> UInt64 {
-        cshared_fence()
-        return unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index))) & ~bit
+        fence()
+        return unsafe load(cshared_ledger_pool_waiting_workers(self.pool(pool.index))) & ~bit
     }
 
     /// The other workers, as bits, in which a limit of the pool, its database or its user keeps somebody
@@ -261,9 +270,9 @@ extension Ledger {
     public func othersLimited(_ pool: LedgerPool) -> UInt64 {
         let names = names(of: pool)
         let mask =
-            unsafe cshared_load(cshared_ledger_pool_waiting_workers(self.pool(pool.index)))
-            | cshared_load(cshared_ledger_name_waiting_workers(name(names.database.index)))
-            | cshared_load(cshared_ledger_name_waiting_workers(name(names.user.index)))
+            unsafe load(cshared_ledger_pool_waiting_workers(self.pool(pool.index)))
+            | load(cshared_ledger_name_waiting_workers(name(names.database.index)))
+            | load(cshared_ledger_name_waiting_workers(name(names.user.index)))
         return mask & ~bit
     }
 
@@ -271,19 +280,19 @@ extension Ledger {
     public func waiting(_ pool: LedgerPool, in other: Int) -> (count: Int, since: UInt64) {
         let row = unsafe row(pool.index, other)
         return unsafe (
-            Int(cshared_load(cshared_pool_row_waiting(row))),
-            cshared_load(cshared_pool_row_oldest_wait_ns(row))
+            Int(load(cshared_pool_row_waiting(row))),
+            load(cshared_pool_row_oldest_wait_ns(row))
         )
     }
 
     /// Whether another worker has a record of the pool.
     public func holds(_ pool: LedgerPool, in other: Int) -> Bool {
-        unsafe cshared_load(cshared_pool_row_holds(row(pool.index, other))) > 0
+        unsafe load(cshared_pool_row_holds(row(pool.index, other))) > 0
     }
 
     /// Free servers of a pool in another worker.
     public func idle(_ pool: LedgerPool, in other: Int) -> Int {
-        Int(unsafe cshared_load(cshared_pool_row_idle(row(pool.index, other))))
+        Int(unsafe load(cshared_pool_row_idle(row(pool.index, other))))
     }
 
     /// The other worker and pool with the free server that rests longest, among the pools of the same
@@ -301,7 +310,7 @@ extension Ledger {
             }
             for other in 0..<workerCount where other != worker {
                 guard idle(candidate, in: other) > 0 else { continue }
-                let since = unsafe cshared_load(cshared_pool_row_oldest_idle_ns(row(index, other)))
+                let since = unsafe load(cshared_pool_row_oldest_idle_ns(row(index, other)))
                 if best.map({ since < $0.since }) ?? true { best = (since, other, candidate) }
             }
         }

@@ -73,8 +73,8 @@ extension WorkerLoop {
         }
     }
 
-    /// Ends a worker that leaves when nothing is left in it. What is in its inbox by then the supervisor passes
-    /// on.
+    /// Ends a worker that leaves when nothing is left in it. What is in its inbox by then the supervisor
+    /// passes on.
     @inline(never)
     mutating func leaveIfVacant() {
         guard core.isVacant, connections.count == 0, armedListenerCount == 0, untold.isEmpty else { return }

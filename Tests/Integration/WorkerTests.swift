@@ -116,7 +116,8 @@ import Testing
         let folder = try Folder.shared.make("refused")
         try writeFile(
             "\(folder)/ini",
-            "[databases]\n* = host=127.0.0.1\n[pgbouncer]\nunix_socket_dir = \(folder)\ntest_keep_clients = 1\n"
+            "[databases]\n* = host=127.0.0.1\n[pgbouncer]\nunix_socket_dir = \(folder)\n"
+                + "test_keep_clients = 1\n"
         )
         do {
             try Child.run([Folder.binary, "--preflight", "\(folder)/ini"])

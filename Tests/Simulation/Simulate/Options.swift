@@ -1,3 +1,4 @@
+import Explorer
 import Glibc
 import Simulator
 
@@ -11,6 +12,12 @@ struct Options {
     private var mayFail = 1
     private var scope = Scope.faults
     private var sabotage: Sabotage?
+    private var explores = false
+    private var triesCanaries = false
+    private var isShort = false
+    private var scenario: String?
+    private var stateLimit = 1_000_000
+    private var flaw: Flaw?
 
     init(_ arguments: ArraySlice<String>) {
         first = UInt64.random(in: 1...1_000_000_000)
@@ -25,6 +32,12 @@ struct Options {
             case "--scope": scope = Options.scope(Options.text(&rest, option))
             case "--sabotage": sabotage = Options.sabotage(Options.text(&rest, option))
             case "--failures": mayFail = Int(Options.number(&rest, option))
+            case "--canaries": triesCanaries = true
+            case "--explore": explores = true
+            case "--short": isShort = true
+            case "--scenario": scenario = Options.text(&rest, option)
+            case "--states": stateLimit = Int(Options.number(&rest, option))
+            case "--flaw": flaw = Options.flaw(Options.text(&rest, option))
             default: Options.stop()
             }
         }
@@ -50,16 +63,28 @@ struct Options {
         return sabotage
     }
 
+    private static func flaw(_ name: String) -> Flaw {
+        guard let flaw = Flaw(rawValue: name) else { stop() }
+        return flaw
+    }
+
     private static func stop() -> Never {
         print(
             "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
                 + "[--scope simple | extended | faults | harsh | several] "
-                + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]")
+                + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]\n"
+                + "   or: simulate --explore [--short] [--scenario WORDS] [--states COUNT] "
+                + "[--flaw \(Flaw.allCases.map(\.rawValue).joined(separator: " | "))]")
         exit(2)
     }
 
     /// Runs the worlds; ends the process.
     mutating func run() -> Never {
+        if triesCanaries { Canaries.run(first: first, count: count ?? 2000) }
+        if explores {
+            Explore.run(
+                isShort ? Scenario.short : Scenario.all, only: scenario, stateLimit: stateLimit, flaw: flaw)
+        }
         if isRecorded {
             for line in Simulation.conversation(seed: first) { print(line) }
             exit(0)

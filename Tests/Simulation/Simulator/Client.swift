@@ -40,13 +40,15 @@ final class Client: FarEnd {
     /// How many answers have come and were right.
     private(set) var matchedCount = 0
     private var pending: [Pending] = []
-    private var cancelRequests = 0
+    private(set) var cancelRequests = 0
     /// The client has been told a reason for which it is being sent away.
     private var isDismissed = false
     /// Its worker has died.
     private var isLost = false
     /// PostgreSQL itself has said that it ends the session; the pooler may add to that.
     private var isAnnounced = false
+    /// When it asked for something that it waits for still.
+    private var askedAt: UInt64 = 0
     private let cancels: Bool
 
     var script: Script!
@@ -83,9 +85,9 @@ final class Client: FarEnd {
 
     // MARK: Life
 
-    /// Connects and logs in.
-    func start() {
-        guard let accepted = world.accept(self) else {
+    /// Connects and logs in, at one of the workers or at this one.
+    func start(at worker: Worker? = nil) {
+        guard let accepted = worker?.accept(self) ?? world.accept(self) else {
             // The connection waits in the queue of a listener.
             return world.schedule(after: 1_000_000) { self.start() }
         }
@@ -133,6 +135,7 @@ final class Client: FarEnd {
         world.trace.note(world.now, "\(name) -> \(message.words(fromClient: true))")
         world.statistics.requests += 1
         let bytes = message.bytes
+        if isAnswered, outstanding == 0 { askedAt = world.now }
         predict(message)
         world.write(socket, bytes)
         if message.type == UInt8(ascii: "X") {
@@ -256,6 +259,7 @@ final class Client: FarEnd {
         world.statistics.lost += 1
         isDismissed = true
         isAnnounced = state == "57P01"
+        checkDeadline(message.field("M"))
         if message.field("M").hasPrefix("server conn crashed") { world.toldOfBrokenServers += 1 }
         if message.field("S") != "FATAL" || !world.reasons.contains(state)
             || world.toldOfBrokenServers > world.brokenServers
@@ -263,6 +267,17 @@ final class Client: FarEnd {
             world.fail("\(name) is sent away: \(state) \(message.field("M"))")
         }
     }
+
+    /// A client that is sent away because its query takes longer than a second has waited for so long.
+    private func checkDeadline(_ reason: String) {
+        guard reason.hasPrefix("query timeout") || reason.hasPrefix("query_timeout"),
+            world.now < askedAt + Client.second
+        else { return }
+        world.fail("\(name) is sent away before its time: \(reason)")
+    }
+
+    /// A second, less what a worker's clock may be behind.
+    private static let second: UInt64 = 999_000_000
 
     /// Whether an error that a private session would not have given is right all the same: because the client
     /// has asked for a query to be cancelled; or because in a failed transaction nothing can be prepared, so

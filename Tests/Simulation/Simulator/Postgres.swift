@@ -212,7 +212,23 @@ final class Backend: FarEnd {
 
     /// Somebody with the right key wants the query to end.
     func cancel() {
+        checkOwner()
         if running != nil { finish(isCancelled: true) }
+    }
+
+    /// Whoever this server works for has asked for a query to be cancelled.
+    private func checkOwner() {
+        #if DEBUG || INVARIANTS
+            let worker = socket.worker
+            guard !worker.isDead, case .server(let server)? = socket.peer,
+                worker.core.servers.contains(server)
+            else { return }
+            let client = worker.core.servers[server].client
+            guard worker.core.clients.contains(client) else { return }
+            let connection = world.sockets[Int(worker.core.clients[client].connection.slot)]
+            guard let owner = connection.far as? Client, owner.cancelRequests == 0 else { return }
+            world.fail("a cancel request reaches the server of \(owner.name), who has sent none")
+        #endif
     }
 
     private func answer() {

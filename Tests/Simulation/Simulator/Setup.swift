@@ -65,6 +65,9 @@ struct Setup {
     var heldLimit = 4096
 
     var hasFaults: Bool { scope == .faults || scope == .harsh || scope == .several }
+    /// Clients come when others who asked for a cancel have hung up without waiting for its end:
+    /// what was the one's place in a worker is the other's then.
+    var hasLatecomers: Bool { workers > 1 && cancelPercent > 0 && seed / 2 % 4 == 3 }
     var isSabotaged: Bool { sabotage != nil }
 
     /// The world of a seed.

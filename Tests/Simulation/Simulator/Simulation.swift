@@ -74,7 +74,11 @@ extension World {
         for number in 0..<setup.clients {
             let client = Client(self, number: number)
             clients.append(client)
-            schedule(after: UInt64(random.below(20)) * 100_000) { client.start() }
+            if setup.hasLatecomers, number % 2 == 1 {
+                comeLate(client)
+            } else {
+                schedule(after: UInt64(random.below(20)) * 100_000) { client.start() }
+            }
         }
         planOrders()
         planFaults()

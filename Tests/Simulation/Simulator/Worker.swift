@@ -24,6 +24,8 @@ final class Worker {
     var isDrained = false
     /// It has been told to go.
     var isLeaving = false
+    /// It was given an order or a configuration: what that allows, upkeep does.
+    var hasNewOrders = false
     /// What the supervisor has sent and it has not read.
     var control: [Event] = []
     /// What the core is told when it is done with the rest.
@@ -74,6 +76,11 @@ final class Worker {
         guard !isDead else { return }
         readClock()
         if core.entropy.needsRefill { refillEntropy() }
+        switch event {
+        case .order, .configuration: hasNewOrders = true
+        case .upkeep: hasNewOrders = false
+        default: break
+        }
         core.handle(event)
         execute([], from: nil)
     }
@@ -140,6 +147,7 @@ final class Worker {
         world.statistics.events += 1
         #if DEBUG || INVARIANTS
             for fault in core.checkInvariants() { fail("invariant of worker \(index): \(fault)") }
+            world.checkLimits()
             for fault in core.ledger.faults() { fail("ledger: \(fault)") }
         #endif
         if core.firewallHits > 0, !setup.isSabotaged {

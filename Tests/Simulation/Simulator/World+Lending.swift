@@ -30,11 +30,39 @@ extension World {
         socket.worker.beginClose(socket)
     }
 
+    /// No pool gets a server more than it may have, counted without the ledger. One that has too many after
+    /// a reload may keep them for a while.
+    func checkLimits() {
+        #if DEBUG || INVARIANTS
+            var counts: [LedgerPool: Int] = [:]
+            var limits: [LedgerPool: Int] = [:]
+            for worker in living {
+                worker.core.forEachCounted { entry, limit in
+                    counts[entry, default: 0] += 1
+                    // Not all workers hear of a reload at the same time.
+                    limits[entry] = max(limits[entry] ?? 0, limit == 0 ? .max : limit)
+                }
+            }
+            for (entry, count) in counts where count > max(limits[entry] ?? 0, serverCounts[entry] ?? 0) {
+                fail("a pool has \(count) servers, and may have \(limits[entry] ?? 0)")
+            }
+            serverCounts = counts
+        #endif
+    }
+
     /// Upkeep would serve whoever waits while somebody else has a free server; it must never have to.
     func checkWakeUps() {
         #if DEBUG || INVARIANTS
             guard setup.workers > 1, burials == 0, inboxes.allSatisfy(\.isEmpty) else { return }
             guard living.contains(where: { now >= $0.nextUpkeep }) else { return }
+            // Nor would anybody have to open a server that may be there, unless that is what upkeep is for.
+            for waiting in living
+            where !waiting.hasNewOrders && waiting.control.isEmpty && waiting.nextUpkeep > now {
+                for (_, pool) in waiting.core.poolOfEntry
+                where waiting.core.waitsInVain(pool) && waiting.core.hasRoom(pool) {
+                    fail("somebody waits in worker \(waiting.index), and there may be another server")
+                }
+            }
             guard !sockets.contains(where: { $0.isDetaching && $0.state != .closed }) else { return }
             for waiting in living {
                 for (entry, pool) in waiting.core.poolOfEntry where waiting.core.waitsInVain(pool) {

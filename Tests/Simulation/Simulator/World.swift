@@ -22,6 +22,8 @@ final class World {
     var sockets: [Socket] = []
     var postgres: Postgres!
     var clients: [Client] = []
+    /// Those that have not come yet.
+    private var latecomers: [Client] = []
     let statistics = Statistics()
     let trace: Trace
     /// What has gone wrong first.
@@ -45,6 +47,8 @@ final class World {
     let segment: Segment
     /// Workers that have been killed and of which the others have not all been told.
     var burials = 0
+    /// Servers of each pool when they were counted last.
+    var serverCounts: [LedgerPool: Int] = [:]
     private let memory: UnsafeMutableRawPointer
 
     init(_ setup: Setup, trace: Trace) {
@@ -84,6 +88,17 @@ final class World {
         workers = []
         sockets = []
         inboxes = []
+    }
+
+    /// Has a client come when there is an occasion, or else after a while.
+    func comeLate(_ client: Client) {
+        latecomers.append(client)
+        schedule(after: 500_000_000) { self.startLatecomer() }
+    }
+
+    /// The next client that has not come yet does.
+    func startLatecomer(at worker: Worker? = nil) {
+        if let client = latecomers.popLast() { client.start(at: worker) }
     }
 
     // MARK: Workers
