@@ -195,7 +195,8 @@ final class Storm: @unchecked Sendable {
             let since = kills.current.filter { $0.time >= began }
             let isLost = since.contains { $0.clientPorts.contains(port) }
             let isLostOnTheWay =
-                !isLoggedIn && (since.contains { $0.passedPorts.contains(port) } || hasJustKilled)
+                !isLoggedIn && !isRefusal
+                && (since.contains { $0.passedPorts.contains(port) } || hasJustKilled)
             tally.with {
                 if isLost {
                     $0.lost += 1
@@ -237,8 +238,9 @@ final class Storm: @unchecked Sendable {
             let lines = output.split(separator: "\n")
             let processed = lines.first { $0.contains("actually processed") }?.split(separator: " ").last
             let aborted = lines.filter { $0.contains("aborted") && $0.contains("client") }.count
-            let isLostOnTheWay = hasJustKilled && output.contains("connection to server at")
             let isRefused = output.contains("no more connections") || output.contains("connections exceeded")
+            let isLostOnTheWay =
+                hasJustKilled && !isRefused && output.contains("connection to server at")
             tally.with {
                 $0.transactions += Int(processed ?? "") ?? 0
                 $0.logins += ending == .exited(0) ? 4 : 0
