@@ -206,7 +206,29 @@ extension PoolCore {
         }
         let user = login.user ?? poolUser
         if let problem = count(client, login, database, user) { return fail(client, problem) }
+        shareKeys(of: user)
         enter(pool, client, login)
+    }
+
+    /// Lets the other workers have what this one has learnt of a user.
+    private mutating func shareKeys(of user: Int) {
+        guard let keys = users[user].passThrough, !users[user].keysAreShared, !users[user].entry.isNone else {
+            return
+        }
+        users[user].keysAreShared = true
+        ledger.keep(keys.bytes, of: users[user].entry)
+    }
+
+    /// What proves the user of a pool to PostgreSQL, learnt here or in another worker; `nil` when none of his
+    /// logins has taught it, or his secret is another by now.
+    mutating func passThrough(_ pool: Handle<Pool>, _ verifier: ScramVerifier) -> ScramKeys? {
+        let user = Int(pools[pool].user)
+        if let keys = users[user].passThrough { return keys }
+        guard let bytes = ledger.keys(of: ledger.names(of: pools[pool].entry).user),
+            let keys = unsafe ScramKeys(bytes.span.bytes), keys.serverKey == verifier.serverKey
+        else { return nil }
+        users[user].passThrough = keys
+        return keys
     }
 
     private mutating func enter(_ pool: Handle<Pool>, _ client: Handle<Client>, _ login: ClientLogin) {

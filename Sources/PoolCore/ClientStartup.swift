@@ -301,6 +301,7 @@ extension PoolCore {
             databases[database].entry = .none
         }
         if users[user].clientCount == 0, !users[user].entry.isNone {
+            users[user].keysAreShared = false
             ledger.leave(users[user].entry)
             users[user].entry = .none
         }

@@ -59,6 +59,7 @@ extension PoolCore {
         users[user].secret = secret
         users[user].verifier = nil
         users[user].passThrough = nil
+        users[user].keysAreShared = false
         users[user].derived = nil
     }
 

@@ -68,6 +68,8 @@ struct User {
     /// Keys learnt when a client authenticated with the secret in `auth_file`; they open PostgreSQL too, if
     /// it stores the same secret.
     var passThrough: ScramKeys?
+    /// The ledger has them.
+    var keysAreShared = false
     /// Keys derived from a plain password for the salt of a server, kept because deriving is expensive.
     var derived: DerivedScramKeys?
 

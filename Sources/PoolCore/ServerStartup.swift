@@ -210,13 +210,14 @@ extension PoolCore {
         guard ScramClient.isOffered(in: mechanisms) else {
             return loginFailed(server, "no SASL mechanism in common with the server", state: nil)
         }
-        let user = Int(pools[servers[server].pool].user)
         let credential: ScramClient.Credential
         switch secret(of: server) {
         case .plain(let password) where !password.isEmpty:
             credential = .password(password)
         case .scram(let verifier):
-            guard let keys = users[user].passThrough else { return wrongPasswordType(server) }
+            guard let keys = passThrough(servers[server].pool, verifier) else {
+                return wrongPasswordType(server)
+            }
             credential = .keys(keys, of: verifier)
         case .plain, .md5, .none:
             return wrongPasswordType(server)

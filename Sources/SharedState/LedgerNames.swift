@@ -24,7 +24,50 @@ extension Ledger {
 
     /// One holder in this worker less.
     public func leave(_ name: LedgerName) {
-        locked { unsafe subtractOne(cshared_name_row_holds(nameRow(name.index, worker))) }
+        locked {
+            unsafe subtractOne(cshared_name_row_holds(nameRow(name.index, worker)))
+            if !isHeld(name) { clearKeys(of: name) }
+        }
+    }
+
+    // MARK: Keys
+
+    /// How long a user's keys are: ClientKey and ServerKey of RFC 5802.
+    public static var keyByteCount: Int { Int(CSHARED_KEY_WORDS) * 8 }
+
+    /// Lets all workers know the keys of a user, which one of them has learnt from a login of his.
+    public func keep(_ keys: [UInt8], of user: LedgerName) {
+        precondition(keys.count == Ledger.keyByteCount, "keys are two of 32 bytes")
+        locked {
+            let place = unsafe cshared_ledger_name_keys(name(user.index))!
+            for word in 0..<Int(CSHARED_KEY_WORDS) {
+                var value: UInt64 = 0
+                for byte in 0..<8 { value |= UInt64(keys[8 * word + byte]) << UInt64(8 * byte) }
+                unsafe store(place + word, value)
+            }
+            unsafe store(cshared_ledger_name_has_keys(name(user.index)), 1)
+        }
+    }
+
+    /// The keys of a user, if any worker has learnt them.
+    public func keys(of user: LedgerName) -> [UInt8]? {
+        locked {
+            guard unsafe load(cshared_ledger_name_has_keys(name(user.index))) != 0 else { return nil }
+            let place = unsafe cshared_ledger_name_keys(name(user.index))!
+            var keys: [UInt8] = []
+            for word in 0..<Int(CSHARED_KEY_WORDS) {
+                let value = unsafe load(place + word)
+                for byte in 0..<8 { keys.append(UInt8(truncatingIfNeeded: value >> UInt64(8 * byte))) }
+            }
+            return keys
+        }
+    }
+
+    /// Nobody knows the user any more. With the lock.
+    private func clearKeys(of user: LedgerName) {
+        unsafe store(cshared_ledger_name_has_keys(name(user.index)), 0)
+        let place = unsafe cshared_ledger_name_keys(name(user.index))!
+        for word in 0..<Int(CSHARED_KEY_WORDS) { unsafe store(place + word, 0) }
     }
 
     /// The entry of a pool, with one more holder in this worker; `nil` when the ledger is full.

@@ -27,6 +27,26 @@ import Testing
         return configuration
     }
 
+    /// What opens PostgreSQL is learnt when a client logs in, by the worker it comes to; the worker that
+    /// needs another server, at the home of the pool, has seen no login.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
+    func aSecretLearntByOneWorkerIsThereForAll(setup: Setup) async throws {
+        try await onThread {
+            let secret = try Postgres.shared.storedSecret("scram_user")
+            let configuration = Configuration(
+                settings: ["auth_type": "scram-sha-256", "default_pool_size": "3"],
+                secrets: ["scram_user": secret])
+            try Pooler(setup, configuration).run { pooler in
+                let clients = try (0..<8).map { _ in
+                    try pooler.connect(user: "scram_user", password: Postgres.password)
+                }
+                for client in clients { try client.send("select pg_sleep(0.05)") }
+                for client in clients { try client.finish() }
+                #expect(try pooler.show("SERVERS").count == 3)
+            }
+        }
+    }
+
     /// Which stored secrets go with which method, as in PgBouncer.
     @Test(arguments: Setup.once, ["plain", "md5", "scram-sha-256"])
     func clientsProveThemselves(setup: Setup, type: String) async throws {

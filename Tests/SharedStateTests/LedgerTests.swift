@@ -90,6 +90,50 @@ import Testing
         #expect(one.faults().isEmpty)
     }
 
+    @Test func keysOfAUserAreThereForAllUntilNobodyKnowsHim() throws {
+        let owner = TestSegment(workers: 2)
+        let (one, two) = (owner.segment.ledger(of: 0), owner.segment.ledger(of: 1))
+        let key = Ledger.key(user: bytes("alice"), LedgerTests.secret)
+        let user = try #require(one.join(key))
+        #expect(one.keys(of: user) == nil)
+        let keys = (0..<64).map { UInt8($0) }
+        one.keep(keys, of: user)
+        #expect(two.join(key) == user)
+        #expect(two.keys(of: user) == keys)
+        one.leave(user)
+        #expect(two.keys(of: user) == keys)
+        two.leave(user)
+        #expect(one.join(key) == user)
+        #expect(one.keys(of: user) == nil)
+    }
+
+    @Test func aTakenClientChangesItsOwner() throws {
+        let owner = TestSegment(workers: 2)
+        let (one, two) = (owner.segment.ledger(of: 0), owner.segment.ledger(of: 1))
+        let name = { Ledger.key(database: bytes($0), LedgerTests.secret) }
+        let (database, user) = (try #require(one.join(name("d"))), try #require(one.join(name("u"))))
+        #expect(two.join(name("d")) == database)
+        #expect(two.join(name("u")) == user)
+        #expect(one.admit(limit: 1))
+        #expect(one.admit(database: database, limit: 1, user: user, limit: 1) == nil)
+        let client = LedgerClient(isAdmitted: true, database: database, user: user)
+        let ticket = try #require(one.offer(client))
+        #expect(!two.take(ticket, from: 0, LedgerClient(isAdmitted: true, database: user, user: user)))
+        #expect(two.take(ticket, from: 0, client))
+        // It counts once, and the limits hold, before and after its sender has looked.
+        #expect(!two.admit(limit: 1))
+        #expect(one.faults().isEmpty)
+        #expect(one.end(ticket) == .taken)
+        #expect(one.faults().isEmpty)
+        #expect(one.clientCount(ofWorker: 0) == 0)
+        #expect(one.clientCount(ofWorker: 1) == 1)
+        two.dismiss(database: database, user: user)
+        two.dismiss()
+        #expect(one.clientCount == 0)
+        #expect(one.clientCount(database) == 0)
+        #expect(one.faults().isEmpty)
+    }
+
     // MARK: Transfers
 
     @Test func aTakenServerChangesItsOwner() throws {

@@ -110,16 +110,20 @@ typedef struct {
 
 _Static_assert(sizeof(cshared_pool_row) == 64, "a row is a line");
 
+#define CSHARED_KEY_WORDS 8
+
 /* A database or user by name, for limits that hold over several pools. */
 typedef struct {
     uint64_t key_low, key_high;
     uint64_t servers;              /* total over its pools */
     uint64_t clients;              /* total over the rows */
     uint64_t waiting_workers;      /* workers with a waiter whom a limit of this name may keep waiting */
-    uint64_t spare[3];
+    uint64_t has_keys;
+    uint64_t spare[2];
+    uint64_t keys[CSHARED_KEY_WORDS]; /* of a user: ClientKey and ServerKey, learnt from a login of his */
 } cshared_ledger_name;
 
-_Static_assert(sizeof(cshared_ledger_name) == 64, "an entry is a line");
+_Static_assert(sizeof(cshared_ledger_name) == 128, "an entry is two lines");
 
 /* What a name is to one worker; written by it. */
 typedef struct {
@@ -281,6 +285,8 @@ CSHARED_FIELD(cshared_ledger_name, key_high)
 CSHARED_FIELD(cshared_ledger_name, servers)
 CSHARED_FIELD(cshared_ledger_name, clients)
 CSHARED_FIELD(cshared_ledger_name, waiting_workers)
+CSHARED_FIELD(cshared_ledger_name, has_keys)
+CSHARED_ARRAY(cshared_ledger_name, keys, uint64_t)
 CSHARED_FIELD(cshared_name_row, holds)
 CSHARED_FIELD(cshared_name_row, clients)
 CSHARED_FIELD(cshared_pool, state)
