@@ -100,6 +100,8 @@ struct Options {
             let outcome = Simulation.run(
                 seed: seed, scope: scope, sabotage: sabotage, traceLimit: isTraced ? 1_000_000 : 0)
             worlds += 1
+            totals.sessions += outcome.sessions
+            totals.moved += outcome.moved
             totals.events += outcome.events
             totals.requests += outcome.requests
             totals.lost += outcome.lost
@@ -112,7 +114,9 @@ struct Options {
         }
         let seconds = max(Options.now - start, 0.001)
         print(
-            "\(worlds) worlds from seed \(first) on, \(totals.events) events, \(totals.requests) messages, "
+            "\(worlds) worlds from seed \(first) on, "
+                + "\(totals.sessions) sessions, \(totals.moved) of them moved, "
+                + "\(totals.events) events, \(totals.requests) messages, "
                 + "\(totals.lost) clients sent away, \(totals.cancelled) statements cancelled, "
                 + "\(Int(Double(worlds) / seconds)) worlds a second: "
                 + (failures == 0 ? "all well" : "\(failures) FAILED"))

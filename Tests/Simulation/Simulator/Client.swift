@@ -93,6 +93,7 @@ final class Client: FarEnd {
         }
         state = .login
         socket = accepted
+        world.statistics.sessions += 1
         let wishes = startup.sorted { $0.key < $1.key }
         world.trace.note(world.now, "\(name) connects to d\(database) as u\(user), \(wishes)")
         var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]

@@ -14,7 +14,10 @@ public enum Simulation {
         public var setup = ""
         /// The last events, if they were asked for.
         public var trace = ""
-        /// Calls of the core, messages of clients, clients that were sent away, statements cancelled.
+        /// Clients that connected, those that were moved to another worker, calls of the core, messages of
+        /// clients, clients that were sent away, statements cancelled.
+        public var sessions = 0
+        public var moved = 0
         public var events = 0
         public var requests = 0
         public var lost = 0
@@ -59,6 +62,8 @@ public enum Simulation {
         outcome.failure = world.failure
         outcome.setup = setup.words
         outcome.trace = world.trace.text
+        outcome.sessions = world.statistics.sessions
+        outcome.moved = world.statistics.moved
         outcome.events = world.statistics.events
         outcome.requests = world.statistics.requests
         outcome.lost = world.statistics.lost

@@ -179,6 +179,7 @@ final class Statistics {
     var errors = 0
     var cancelled = 0
     var lost = 0
+    var sessions = 0
     var moved = 0
 }
 
