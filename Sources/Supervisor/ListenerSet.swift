@@ -45,9 +45,17 @@ struct ListenerSet {
 
     /// Makes the sockets of another worker, with the next index.
     mutating func addWorker() throws(SystemError) {
+        var opened: [Int32] = []
+        do throws(SystemError) {
+            for entry in entries where entry.sharing == .own {
+                opened.append(try Listener.open(entry.address, entry.options))
+            }
+        } catch {
+            opened.forEach(Descriptors.close)
+            throw error
+        }
         for index in entries.indices where entries[index].sharing == .own {
-            let entry = entries[index]
-            entries[index].descriptors.append(try Listener.open(entry.address, entry.options))
+            entries[index].descriptors.append(opened.removeFirst())
         }
     }
 

@@ -11,9 +11,9 @@ struct MappedSegment {
     let segment: Segment
 
     /// A fresh segment.
-    init(workerCount: Int) throws(SystemError) {
+    init(workerCount: Int, poolCapacity: Int) throws(SystemError) {
         // Room for as many as a reload may ask for: pages appear on use.
-        let layout = SegmentLayout(workers: Supervisor.workerLimit)
+        let layout = SegmentLayout(workers: Supervisor.workerLimit, poolCapacity: poolCapacity)
         let descriptor = try SharedMemory.create("pgsluice-segment", byteCount: layout.byteCount)
         // The mapping stays; nobody needs the descriptor until there is an online restart.
         defer { Descriptors.close(descriptor) }

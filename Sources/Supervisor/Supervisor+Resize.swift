@@ -18,12 +18,15 @@ extension Supervisor {
     /// Those with the highest indexes leave. What was made for them stays, so that they can come back.
     func resize(to wanted: (count: Int, reason: String)) {
         log.write(.log, "workers: \(wanted.count) (\(wanted.reason))")
+        let before = workers.count
         while workers.count < wanted.count {
             do throws(SystemError) { try addSlot() } catch {
                 log.write(.error, "cannot add worker \(workers.count): \(error)")
                 break
             }
         }
+        // One that knows their channels too.
+        if workers.count > before { startHelper() }
         for index in workers.indices {
             let isWanted = index < wanted.count
             guard isWanted != workers[index].isWanted else { continue }
@@ -45,7 +48,6 @@ extension Supervisor {
         workers.append(slot)
         segment.segment.workerCount = workers.count
         for other in 0..<index { _ = send(.workerAdded(index: index), to: other, passing: slot.inboxSender) }
-        startHelper()
     }
 
     /// Has a worker hand over what it has, and end.

@@ -114,8 +114,12 @@ extension Supervisor {
         }
         let life = Clock.monotonicNanoseconds - workers[index].startedNanoseconds
         let pause = workers[index].policy.pause(afterLifeOf: life)
-        let plan = pause == 0 ? "starting another" : "starting another in \(seconds(pause)) s"
+        let plan =
+            !workers[index].isWanted
+            ? "it was to leave"
+            : pause == 0 ? "starting another" : "starting another in \(seconds(pause)) s"
         log.write(.error, "worker \(index) [\(process)] \(ending) after \(seconds(life)) s; \(plan)")
+        guard workers[index].isWanted else { return }
         workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds + pause
     }
 

@@ -72,7 +72,8 @@ final class Supervisor {
         image = prepared.image
         listeners = prepared.listeners
         wake = try Descriptors.event()
-        segment = try MappedSegment(workerCount: prepared.workerCount)
+        segment = try MappedSegment(
+            workerCount: prepared.workerCount, poolCapacity: prepared.configuration.settings.maxPools)
         counters = SegmentReader(segment.segment)
         let now = Clock.monotonicNanoseconds
         averages = StatisticsAverages(nowMicroseconds: now / 1000)

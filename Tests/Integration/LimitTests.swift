@@ -191,4 +191,25 @@ import Testing
             try eventually("two servers are open") { try pooler.show("SERVERS").count == 2 }
         }
     }
+
+    /// Who would need a pool too many is told what to change; everybody else goes on.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
+    func poolsAreLimited(setup: Setup) async throws {
+        var configuration = Configuration(settings: ["max_pools": "16"])
+        configuration.databases["*"] = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test"
+        try await withPooler(setup, configuration) { pooler throws in
+            let clients = try (0..<16).map { try pooler.connect(database: "d\($0)") }
+            for number in 0..<4 {
+                do {
+                    _ = try pooler.connect(database: "more_\(number)")
+                    Issue.record("there is a seventeenth pool")
+                } catch let error as PostgresError {
+                    #expect(
+                        error.message.contains("no room for another pool of database and user: raise max_"))
+                }
+            }
+            for client in clients { #expect(try client.query("select 1").value == "1") }
+            _ = try pooler.connect(database: "d3")
+        }
+    }
 }

@@ -171,6 +171,8 @@ public struct Settings: Equatable, Sendable {
     // Ours.
     /// Worker processes; `nil` for `auto`.
     public var workers: Int?
+    /// `max_pools`.
+    public var maxPools = 0
     /// `worker_hang_timeout`; 0 for never.
     public var workerHangTimeoutNanoseconds: UInt64 = 0
     /// `test_keep_clients`: clients stay with the worker that has accepted them.

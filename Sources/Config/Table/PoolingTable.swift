@@ -26,6 +26,13 @@ extension SettingTable {
                 A worker whose event loop has not turned for so long is ended and replaced; its clients are \
                 lost. Long before, after 0.6 s, new connections go to the other workers. 0 lets it hang.
                 """),
+            row.integer(
+                "max_pools", "1024", 16...16_384, .none, \.maxPools,
+                """
+                Pools, pairs of database and user, that may be in use at one time over all workers. A client \
+                who needs another one is refused.
+                """
+            ).startupOnly,
             row.custom(
                 "busy_poll", .integer(0...10_000), .microseconds, "100",
                 """

@@ -83,7 +83,7 @@ public enum ClientLimit: Equatable, Sendable {
         case .user(let name, let limit):
             "client connections exceeded (max_user_client_connections); "
                 + "the limit of user \"\(name)\" is \(limit)"
-        case .pools: "no room for another pool of database and user"
+        case .pools: "no room for another pool of database and user: raise max_pools"
         }
     }
 }
