@@ -19,7 +19,7 @@ extension PoolCore {
             pools[pool].settings = resolvedSettings(Int(pools[pool].database), Int(pools[pool].user))
         }
         makeForcedPools()
-        nextUpkeep = now
+        nextFullUpkeep = now
     }
 
     private mutating func applyHotSettings() {

@@ -26,10 +26,15 @@ extension PoolCore {
             let elsewhere = longestWaiting(pool, others)
             if own.isNone, elsewhere == nil { break }
             guard let server = freeServer(pool) else { break }
-            let slack = min(
-                max(pools[pool].typicalWait, PoolCore.fairnessSlack.lowerBound),
-                PoolCore.fairnessSlack.upperBound)
+            let usual = min(pools[pool].typicalWait, PoolCore.fairnessSlack.upperBound)
+            let slack = max(usual, PoolCore.fairnessSlack.lowerBound)
+            if let elsewhere, own.isNone, now < elsewhere.since &+ usual {
+                // Where many wait, whoever is done with it will want it back at once.
+                lendNothing(pool, until: elsewhere.since &+ usual)
+                break
+            }
             if let elsewhere, own.isNone || elsewhere.since &+ slack < clients[own].waitStart {
+                if own.isNone { pools[pool].typicalWait -= pools[pool].typicalWait / 4 }
                 lend(server, to: elsewhere.worker)
             } else if !own.isNone {
                 noteWait(of: own)
@@ -121,8 +126,26 @@ extension PoolCore {
     }
 
     private mutating func restFromLending(_ pool: Handle<Pool>) {
-        pools[pool].lendsFrom = now + PoolCore.lendingPause
-        scheduleUpkeep(at: pools[pool].lendsFrom)
+        lendNothing(pool, until: now + PoolCore.lendingPause)
+    }
+
+    private mutating func lendNothing(_ pool: Handle<Pool>, until time: UInt64) {
+        pools[pool].lendsFrom = time
+        nextLending = min(nextLending, time)
+    }
+
+    /// Serves the pools whose pause is over.
+    mutating func lendWhatIsDue() {
+        nextLending = .max
+        for slot in 0..<pools.slotLimit {
+            guard let pool = pools.handle(at: slot), pools[pool].lendsFrom > 0 else { continue }
+            if now < pools[pool].lendsFrom {
+                nextLending = min(nextLending, pools[pool].lendsFrom)
+            } else {
+                pools[pool].lendsFrom = 0
+                serveWaiters(pool)
+            }
+        }
     }
 
     /// Looks what has become of the servers that are on their way, and ends what is over. What a worker that

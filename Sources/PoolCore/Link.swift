@@ -20,6 +20,7 @@ extension PoolCore {
             Int(pools[pool].waiters.count) == pools[pool].waitingReplication, let server = freeServer(pool)
         {
             clients[client].waitStart = now
+            pools[pool].typicalWait &-= pools[pool].typicalWait / 16
             link(client, server)
             return true
         }

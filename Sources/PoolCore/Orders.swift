@@ -70,7 +70,7 @@ extension PoolCore {
         case .reconnect where !isElsewhere:
             for other in databases.indices where index == nil || other == index { replaceServers(of: other) }
             // Who waits because logins had failed tries again at once.
-            nextUpkeep = now
+            nextFullUpkeep = now
         case .drain:
             leave()
         case .disable, .enable:

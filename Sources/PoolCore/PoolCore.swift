@@ -91,7 +91,12 @@ public struct PoolCore: ~Copyable {
     var isOpeningAfterClose = false
 
     /// When `handle(.upkeep)` is due next, on the loop clock.
-    public internal(set) var nextUpkeep: UInt64 = 0
+    @inline(__always)
+    public var nextUpkeep: UInt64 { min(nextFullUpkeep, nextLending) }
+    /// When everything is looked at next.
+    var nextFullUpkeep: UInt64 = 0
+    /// When servers are lent next that are kept a moment for the clients here.
+    var nextLending: UInt64 = .max
 
     /// Counts of things that should never happen, for the log and the tests.
     public internal(set) var firewallHits = 0

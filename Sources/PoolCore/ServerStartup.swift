@@ -256,7 +256,7 @@ extension PoolCore {
             let user = Int(pools[servers[server].pool].user)
             users[user].derived = scram.derived ?? users[user].derived
         } else {
-            nextUpkeep = now
+            nextFullUpkeep = now
         }
         serverLogins[server]?.scram = scram
     }

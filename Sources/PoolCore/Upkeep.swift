@@ -16,13 +16,16 @@ extension PoolCore {
 
     /// Makes upkeep due no later than at this time.
     mutating func scheduleUpkeep(at time: UInt64) {
-        if time < nextUpkeep { nextUpkeep = max(time, now) }
+        if time < nextFullUpkeep { nextFullUpkeep = max(time, now) }
     }
 
-    /// Looks at everything that has a deadline. O(clients + servers + pools).
+    /// Looks at everything that has a deadline. O(clients + servers + pools); where only lending is due,
+    /// O(pools).
     @inline(never)
     mutating func upkeep() {
-        nextUpkeep = .max
+        if now >= nextLending { lendWhatIsDue() }
+        guard now >= nextFullUpkeep else { return }
+        nextFullUpkeep = .max
         endTransfers()
         endMoves()
         var isBusy = !transfers.isEmpty
@@ -250,7 +253,6 @@ extension PoolCore {
 
     private mutating func poolUpkeep(_ pool: Handle<Pool>) {
         keepMinimum(pool)
-        if now < pools[pool].lendsFrom { scheduleUpkeep(at: pools[pool].lendsFrom) }
         serveWaiters(pool)
         openServers(pool)
         if !pools[pool].isPeer { publishGauges(pool) }
