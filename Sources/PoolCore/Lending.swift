@@ -7,11 +7,12 @@ import Wire
 /// A server that is lent accepts no client (`.lending`); the worker stops receiving on it, the ledger offers
 /// it, and the record travels with the descriptor. Until the receiver has taken it, it is the sender's.
 extension PoolCore {
-    /// How much longer somebody elsewhere must have waited than the first one here to be served before: as
-    /// long as one waits in this pool, within these bounds. Where many wait, the first ones of two workers
+    /// How much longer somebody elsewhere must have waited than the first one here to be served before: half
+    /// as long as one waits in this pool, within these bounds. Where many wait, the first ones of two workers
     /// have waited about equally long, and which of them longer is chance: it would send the servers back
-    /// and forth.
-    private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...100_000_000 }
+    /// and forth. Not more than half, or the slack of each worker would lengthen the waits that make the
+    /// other's.
+    private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...20_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
 
@@ -26,7 +27,7 @@ extension PoolCore {
             let elsewhere = longestWaiting(pool, others)
             if own.isNone, elsewhere == nil { break }
             guard let server = freeServer(pool) else { break }
-            let usual = min(pools[pool].typicalWait, PoolCore.fairnessSlack.upperBound)
+            let usual = min(pools[pool].typicalWait / 2, PoolCore.fairnessSlack.upperBound)
             let slack = max(usual, PoolCore.fairnessSlack.lowerBound)
             if let elsewhere, own.isNone, now < elsewhere.since &+ usual {
                 // Where many wait, whoever is done with it will want it back at once.

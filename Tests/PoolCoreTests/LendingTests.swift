@@ -81,8 +81,11 @@ import Testing
         #expect(rigs[1].raw(lent[0]) == Send.query("select 'far'"))
         #expect(rigs[0].state(of: near) == .waiting)
         rigs[1].receive(lent[0], Send.complete("SELECT 1") + Send.ready())
+        // Where one has waited, a server is kept for a moment.
+        #expect(try carry(rigs).isEmpty)
+        rigs[1].advance(milliseconds: 2)
         let back = try carry(rigs)
-        #expect(back.count == 1)
+        try #require(back.count == 1)
         #expect(rigs[0].raw(back[0]) == Send.query("select 'near'"))
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
