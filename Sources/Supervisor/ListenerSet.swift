@@ -22,6 +22,8 @@ struct ListenerSet {
     /// What went wrong without being the end.
     private(set) var warnings: [String] = []
     private var entries: [Entry] = []
+    /// New connections do not go to all workers.
+    private var isSteered = false
 
     /// What is listened on, in the words of the log.
     var descriptions: [String] { entries.map(\.description) }
@@ -59,11 +61,16 @@ struct ListenerSet {
         }
     }
 
-    /// Has new TCP connections go to these workers only.
+    /// Has new TCP connections go to these workers only; when that is all of them, the kernel spreads them.
     mutating func steer(to workers: [Int]) throws(SystemError) {
         for entry in entries where entry.sharing == .own && entry.descriptors.count > 1 {
-            try Listener.steer(entry.descriptors[0], to: workers.map { UInt32($0) })
+            if workers.count < entry.descriptors.count {
+                try Listener.steer(entry.descriptors[0], to: workers.map { UInt32($0) })
+            } else if isSteered {
+                try Listener.stopSteering(entry.descriptors[0])
+            }
         }
+        isSteered = entries.contains { $0.sharing == .own && workers.count < $0.descriptors.count }
     }
 
     /// Opens everything the settings name.

@@ -73,6 +73,13 @@ public enum Listener {
         }
     }
 
+    /// Has new connections to an address go to all of its sockets again, as the kernel spreads them.
+    public static func stopSteering(_ descriptor: Int32) throws(SystemError) {
+        guard clinux_stop_steering(descriptor) == 0 else {
+            throw SystemError("stop steering new connections (SO_DETACH_REUSEPORT_BPF)")
+        }
+    }
+
     private static func bound(
         _ address: SocketAddress, sharesPort: Bool
     ) throws(SystemError) -> Int32 {

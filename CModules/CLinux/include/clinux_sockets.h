@@ -77,6 +77,16 @@ static inline int clinux_steer(int fd, const uint32_t *places, uint32_t count) {
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof filter);
 }
 
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
+
+/* Has new connections of the group go to all of its sockets again. 0, or -1 with errno. */
+static inline int clinux_stop_steering(int fd) {
+    int none = 0;
+    return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof none);
+}
+
 static inline int clinux_bind(int fd, const void *address, uint32_t length) {
     return bind(fd, (const struct sockaddr *)address, length);
 }

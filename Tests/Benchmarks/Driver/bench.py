@@ -185,8 +185,9 @@ class Bench:
         """One of four workers with all clients, beside four workers with a quarter each."""
         with everywhere(), ExitStack() as stack:
             server = self._server(stack, scenario)
-            even = self._ours(stack, server, "even", workers=4, pool_size=20)
-            gathered = self._ours(stack, server, "gathered", workers=4, pool_size=20)
+            keeping = ["test_keep_clients = 1"]
+            even = self._ours(stack, server, "even", workers=4, pool_size=20, settings=keeping)
+            gathered = self._ours(stack, server, "gathered", workers=4, pool_size=20, settings=keeping)
             return self._placed(
                 scenario, [(even, [scenario.clients // 4] * 4), (gathered, [scenario.clients, 0, 0, 0])]
             )
@@ -196,8 +197,8 @@ class Bench:
             return stack.enter_context(load.NullServer(self.null_postgres))
         return stack.enter_context(RealServer(self._own_folder()))
 
-    def _ours(self, stack, server, name, workers, pool_size):
-        settings = [f"workers = {workers}", f"default_pool_size = {pool_size}"]
+    def _ours(self, stack, server, name, workers, pool_size, settings=()):
+        settings = [f"workers = {workers}", f"default_pool_size = {pool_size}", *settings]
         pooler = Pooler(
             self.candidate, self.folder, name, server.port, database=server.database, settings=settings
         )

@@ -37,7 +37,8 @@ class Program:
 
     def __init__(self, path, settings=(), environment=None):
         self.path = path
-        self.environment = {**os.environ, **(environment or {})}
+        # Clients stay where they are put only in tests.
+        self.environment = {**os.environ, **(environment or {}), "PGSLUICE_TEST": "1"}
         text = subprocess.run(
             [path, "--version"], capture_output=True, text=True, check=False, env=self.environment
         )
