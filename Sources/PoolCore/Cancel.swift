@@ -112,13 +112,14 @@ extension PoolCore {
         return .discard
     }
 
-    /// The client that was given this key. O(clients).
+    /// The client that was given this key; none that is on its way to another worker, which may have taken it
+    /// long ago: nothing of it runs here. O(clients).
     private func owner(_ processID: Int32, _ secret: RawSpan) -> Handle<Client>? {
         // A peer that has passed the request on has counted that in the last byte.
         let ignored = configuration.settings.peerID > 0 ? PoolCore.hopBits : 0
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot), clients[client].processID == processID,
-                processID != 0, secret.byteCount == secretByteCount(client)
+                processID != 0, clients[client].state != .moving, secret.byteCount == secretByteCount(client)
             else { continue }
             var difference: UInt8 = 0
             for offset in 0..<secret.byteCount {

@@ -167,6 +167,24 @@ import Testing
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
 
+    /// The worker that a client has left says that it does not know the key, also before it has noticed that
+    /// the other one has taken the client.
+    @Test func aKeyIsNotKnownWhereItsClientHasBeen() throws {
+        let rigs = workers(2, "default_pool_size = 20")
+        let (client, _) = rigs[0].session()
+        let handle = try #require(rigs[0].clientHandle(of: client))
+        let processID = rigs[0].core.clients[handle].processID
+        var key = withUnsafeBytes(of: processID.bigEndian) { Array($0) }
+        for index in 0..<4 { key.append(rigs[0].core.clients[handle].secret[index]) }
+        rigs[0].tell(.order(Order(epoch: 1, kind: .drain)))
+        try carry(rigs)
+        #expect(rigs[0].state(of: client) == .moving)
+        rigs[0].tell(.cancelRequested(key: key, CancelTicket(worker: 1, number: 9)))
+        #expect(rigs[0].answers.map(\.1) == [false])
+        rigs[1].tell(.cancelRequested(key: key, CancelTicket(worker: 0, number: 9)))
+        #expect(rigs[1].answers.map(\.1) == [true])
+    }
+
     /// The key finds its client where it is now.
     @Test func aCancelKeyGoesWithTheClient() throws {
         let (rigs, home, client) = try movedClient()
