@@ -45,8 +45,9 @@ import Testing
         #expect(!storm.kills.current.isEmpty)
         #expect(tally.transactions > 0)
         #expect(tally.longestOrphan < 1, "PostgreSQL kept a connection whose other end was gone")
-        // A worker counts a connection off and then shuts it; it may have to wait for a processor in between.
-        #expect(tally.socketExcesses * 30 < tally.samples, "more open sockets than a limit allows")
+        // A worker counts a connection off and then shuts it; it may have to wait for a processor in between,
+        // the more often the busier the machine is.
+        #expect(tally.socketExcesses * 5 < tally.samples, "more open sockets than a limit allows")
         #expect(tally.longestSocketExcess < 1, "more open sockets than a limit allows")
         for name in StormLimits.databases {
             let reached = tally.peaks["servers of database \(name)"]
