@@ -182,8 +182,6 @@ extension WorkerLoop {
             let consumption = unsafe show(connection, bytes + offset, count - offset, buffer)
             offset += consumption.consumed
             guard offset < count, contains(connection), self[connection].state == .open else { return }
-            self[connection].needed = consumption.needed
-            self[connection].isHeld = consumption.needed == 0
             unsafe hold(connection, bytes + offset, count - offset)
             return
         }
@@ -201,6 +199,12 @@ extension WorkerLoop {
         inputConnection = connection
         let span = unsafe RawSpan(_unsafeStart: bytes, byteCount: count)
         let consumption = core.received(self[connection].peer, span)
+        if consumption.consumed < count {
+            // Before the actions: one of them may be to show the rest again, where a server became free for
+            // the very client that has just begun to wait.
+            self[connection].needed = consumption.needed
+            self[connection].isHeld = consumption.needed == 0
+        }
         execute()
         unsafe input = nil
         inputConnection = .none
@@ -228,8 +232,6 @@ extension WorkerLoop {
                 unsafe self[connection].held = held
                 self[connection].heldCount = rest
                 self[connection].heldCapacity = capacity
-                self[connection].needed = consumption.needed
-                self[connection].isHeld = consumption.needed == 0
             } else {
                 unsafe memory.give(held, capacity)
             }
