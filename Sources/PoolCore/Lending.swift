@@ -13,6 +13,12 @@ extension PoolCore {
     /// and forth. Not more than half, or the slack of each worker would lengthen the waits that make the
     /// other's.
     private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...20_000_000 }
+    /// How long a server is kept for the clients here at least, though somebody waits elsewhere and nobody
+    /// here.
+    private static var shortestRest: UInt64 { 1_000_000 }
+    /// How long a server that was lent to this worker serves it before it is lent on, unless somebody has
+    /// waited for as long as the longest slack: a lend costs as much as a few queries.
+    private static var shortestStay: UInt64 { 5_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
 
@@ -27,23 +33,42 @@ extension PoolCore {
             let elsewhere = longestWaiting(pool, others)
             if own.isNone, elsewhere == nil { break }
             guard let server = freeServer(pool) else { break }
-            let usual = min(pools[pool].typicalWait / 2, PoolCore.fairnessSlack.upperBound)
-            let slack = max(usual, PoolCore.fairnessSlack.lowerBound)
-            if let elsewhere, own.isNone, now < elsewhere.since &+ usual {
-                // Where many wait, whoever is done with it will want it back at once.
-                lendNothing(pool, until: elsewhere.since &+ usual)
-                break
+            if let elsewhere {
+                let time = lendingTime(of: server, since: elsewhere.since, ahead: own)
+                if own.isNone, now < time {
+                    lendNothing(pool, until: time)
+                    break
+                }
+                if now >= time {
+                    lend(server, to: elsewhere.worker)
+                    continue
+                }
             }
-            if let elsewhere, own.isNone || elsewhere.since &+ slack < clients[own].waitStart {
-                if own.isNone { pools[pool].typicalWait -= pools[pool].typicalWait / 4 }
-                lend(server, to: elsewhere.worker)
-            } else if !own.isNone {
-                noteWait(of: own)
-                link(own, server)
-                resume(own)
-            }
+            noteWait(of: own)
+            link(own, server)
+            resume(own)
         }
         openServers(pool)
+    }
+
+    /// When a free server is to be lent to somebody who has waited elsewhere since then, though a client
+    /// here, if there is one, would have to wait on.
+    private func lendingTime(
+        of server: Handle<Server>, since: UInt64, ahead client: Handle<Client>
+    ) -> UInt64 {
+        let pool = servers[server].pool
+        let (least, longest) = (PoolCore.fairnessSlack.lowerBound, PoolCore.fairnessSlack.upperBound)
+        let usual = min(pools[pool].typicalWait / 2, longest)
+        let isNew = servers[server].borrowedAt &+ PoolCore.shortestStay > now
+        if !client.isNone {
+            let slack = isNew ? longest : max(usual, least)
+            return since &+ slack < clients[client].waitStart ? now : .max
+        }
+        // Whoever has just been done with it is likely to want it back at once; but somebody may have waited
+        // long enough, and a server that rests longer is of no use here.
+        let rested = min(since, servers[server].lastActivity) &+ max(usual, PoolCore.shortestRest)
+        guard isNew else { return rested }
+        return min(max(rested, servers[server].borrowedAt &+ PoolCore.shortestStay), since &+ longest)
     }
 
     /// A client that has waited is about to be served.
@@ -135,15 +160,19 @@ extension PoolCore {
         nextLending = min(nextLending, time)
     }
 
-    /// Serves the pools whose pause is over.
+    /// Serves the pools whose pause in lending or asking is over.
     mutating func lendWhatIsDue() {
         nextLending = .max
         for slot in 0..<pools.slotLimit {
-            guard let pool = pools.handle(at: slot), pools[pool].lendsFrom > 0 else { continue }
-            if now < pools[pool].lendsFrom {
-                nextLending = min(nextLending, pools[pool].lendsFrom)
+            guard let pool = pools.handle(at: slot) else { continue }
+            let (lends, asks) = (pools[pool].lendsFrom, pools[pool].asksFrom)
+            guard lends > 0 || asks > 0 else { continue }
+            let due = lends > 0 && asks > 0 ? min(lends, asks) : max(lends, asks)
+            if now < due {
+                nextLending = min(nextLending, due)
             } else {
-                pools[pool].lendsFrom = 0
+                if lends <= now { pools[pool].lendsFrom = 0 }
+                if asks <= now { pools[pool].asksFrom = 0 }
                 serveWaiters(pool)
             }
         }
@@ -309,6 +338,7 @@ extension PoolCore {
         servers[server].isFresh = record.isFresh
         // The sender may have looked at the clock later than this worker did in this turn.
         servers[server].connectedAt = min(record.connectedAt, now)
+        servers[server].borrowedAt = now
         servers[server].connectedAtWall = record.connectedAtWall
         servers[server].lastActivity = min(record.lastActivity, now)
         servers[server].parameters = set(record.parameters)

@@ -59,6 +59,8 @@ public struct Pool: Linked {
     var typicalWait: UInt64 = 0
     /// Nothing is lent before this time.
     var lendsFrom: UInt64 = 0
+    /// When others are asked again whether they have a free server; 0 when they may be at any time.
+    var asksFrom: UInt64 = 0
     /// When a server was last closed for its age.
     var lastLifetimeClose: UInt64 = 0
     /// When it last had a client or a server.

@@ -107,6 +107,8 @@ public struct Server: Linked {
 
     /// Times on the loop clock, in nanoseconds.
     var connectedAt: UInt64 = 0
+    /// When another worker lent it to this one; 0 for one that was opened here.
+    var borrowedAt: UInt64 = 0
     /// When it was last released or last heard of.
     var lastActivity: UInt64 = 0
     /// When its client's query was sent to it.

@@ -64,11 +64,19 @@ extension PoolCore {
         actions.append(.tell(worker: worker, offset: start, count: output.count - start))
     }
 
+    /// How long a pool does not ask again for a free server after it has: whoever has been asked knows who
+    /// waits, and where there are many waiters every one of them would ask.
+    private static var askingPause: UInt64 { 1_000_000 }
+
     /// A limit is full, and somebody waits: whoever has a free server of the pool is asked to lend.
     ///
-    /// - Returns: whether anybody has one.
+    /// - Returns: whether anybody has one, or had one a moment ago.
     mutating func askForIdle(_ pool: Handle<Pool>) -> Bool {
         guard !isAlone else { return false }
+        guard now >= pools[pool].asksFrom else {
+            nextLending = min(nextLending, pools[pool].asksFrom)
+            return true
+        }
         var isAsked = false
         var missing = Int(pools[pool].waiters.count) - pools[pool].waitingReplication
         if pools[pool].readyCount == 0, !pools[pool].welcomeWaiters.isEmpty { missing += 1 }
@@ -80,6 +88,7 @@ extension PoolCore {
             isAsked = true
             tell(other, .wanted(pools[pool].entry, by: UInt16(identity.index)))
         }
+        if isAsked { pools[pool].asksFrom = now + PoolCore.askingPause }
         return isAsked
     }
 
