@@ -150,7 +150,7 @@ final class Client: FarEnd {
         let before = ideal
         ideal.sleptMilliseconds = 0
         ideal.receive(message)
-        let usesStatement = message.type == UInt8(ascii: "B") || message.type == UInt8(ascii: "D")
+        let usesStatement = "BDP".utf8.contains(message.type)
         let mayWait = cancels && before.block == .none
         if ideal.sleptMilliseconds > 0 || before.block == .failed && usesStatement || mayWait {
             entry.before = before
@@ -298,7 +298,9 @@ final class Client: FarEnd {
             else { return false }
             world.statistics.cancelled += 1
         case "25P02" where world.setup.isVirtual:
-            guard rewind({ session, _ in session.isUnusable = true }) else { return false }
+            guard rewind({ session, _ in session.isUnusable = session.block == .failed }) else {
+                return false
+            }
         default:
             return false
         }

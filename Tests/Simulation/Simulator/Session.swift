@@ -324,6 +324,7 @@ struct Session {
         let name = fields.text()
         beginCommand()
         if name.isEmpty { statements[""] = nil }
+        if statements[name] != nil { try refuseIfUnusable() }
         let commands = try Command.parse(fields.text())
         if commands.count > 1 {
             throw Refusal(
@@ -338,11 +339,15 @@ struct Session {
         write("1")
     }
 
+    /// What the server has to be given before it can be asked is refused when the transaction has failed.
+    private mutating func refuseIfUnusable() throws(Refusal) {
+        guard isUnusable else { return }
+        isUnusable = false
+        throw Session.failedTransaction
+    }
+
     private mutating func statement(_ name: String) throws(Refusal) -> Prepared {
-        if isUnusable {
-            isUnusable = false
-            throw Session.failedTransaction
-        }
+        try refuseIfUnusable()
         if let statement = statements[name] { return statement }
         throw Refusal(
             state: "26000",

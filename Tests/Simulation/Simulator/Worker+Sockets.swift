@@ -171,7 +171,11 @@ extension Worker {
         core.actions.removeAll()
         core.output.removeAll()
         checkInvariants()
-        while !afterwards.isEmpty { tell(afterwards.removeFirst()) }
+        flushAfterwards()
+    }
+
+    private func flushAfterwards() {
+        while !afterwards.isEmpty, failure == nil { tell(afterwards.removeFirst()) }
     }
 
     private func carryOut(_ action: Action, _ bytes: [UInt8], _ source: Socket?) {
@@ -277,7 +281,10 @@ extension Worker {
             socket.queued.isEmpty, socket.state == .open, let peer = socket.peer,
             socket.held.isEmpty || peer.isClient
         else { return }
-        later(.detached(peer))
+        // The core may hear of it behind the actions that something else has led to, or by itself.
+        guard random.chance(50) else { return later(.detached(peer)) }
+        afterwards.append(.detached(peer))
+        world.schedule(after: UInt64(random.number(0...200_000))) { self.flushAfterwards() }
     }
 
     /// Has another worker learn something after a while.
