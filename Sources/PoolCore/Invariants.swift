@@ -247,9 +247,9 @@ extension PoolCore {
         !isPaused(pool) && !pools[pool].idle.isEmpty && !pools[pool].isReplaced
     }
 
-    /// A message that was to carry a server of the pool has found no room.
+    /// The pool waits for a moment before it lends, or asks for a server, again.
     func restsFromLending(_ entry: LedgerPool) -> Bool {
-        poolOfEntry[entry].map { now <= pools[$0].lendsFrom } ?? false
+        poolOfEntry[entry].map { now <= max(pools[$0].lendsFrom, pools[$0].asksFrom) } ?? false
     }
 
     private func checkReferences(_ faults: inout [String], _ holders: Holders) {

@@ -19,6 +19,8 @@ extension PoolCore {
     /// How long a server that was lent to this worker serves it before it is lent on, unless somebody has
     /// waited for as long as the longest slack: a lend costs as much as a few queries.
     private static var shortestStay: UInt64 { 5_000_000 }
+    /// How long an offer stands at most: a worker that runs takes what it is sent within a turn.
+    private static var longestTransfer: UInt64 { 3_000_000_000 }
     /// How long a pool lends nothing after a message found no room.
     private static var lendingPause: UInt64 { 5_000_000 }
 
@@ -178,19 +180,23 @@ extension PoolCore {
         }
     }
 
-    /// Looks what has become of the servers that are on their way, and ends what is over. What a worker that
-    /// does not run has not taken is withdrawn.
+    /// Looks what has become of the servers that are on their way, and ends what is over. What nobody has
+    /// taken for too long is withdrawn.
     mutating func endTransfers() {
         guard !transfers.isEmpty else { return }
         for server in transfers {
             guard servers.contains(server), let ticket = servers[server].ticket else { continue }
-            let isLate = now > servers[server].requestStart &+ WorkerBlock.silenceNanoseconds
-            guard
-                ledger.outcome(ticket) != .offered
-                    || isLate && isSilent(Int(servers[server].borrower))
-            else { continue }
+            let isLost = isLost(servers[server].requestStart, to: Int(servers[server].borrower))
+            guard ledger.outcome(ticket) != .offered || isLost else { continue }
             endTransfer(server)
         }
+    }
+
+    /// Whether what was offered to a worker at this time has been on its way for too long: the worker does
+    /// not run, or could not read what was sent to it.
+    func isLost(_ start: UInt64, to worker: Int) -> Bool {
+        let age = now &- min(start, now)
+        return age > WorkerBlock.silenceNanoseconds && isSilent(worker) || age > PoolCore.longestTransfer
     }
 
     /// Ends the transfer of a server: it is forgotten when it was taken, and free again when not.

@@ -47,19 +47,17 @@ extension PoolCore {
     }
 
     /// Looks what has become of the clients that are on their way, and ends what is over. One that cannot be
-    /// detached, because it does not read, stays; so does one whose receiver does not run.
+    /// detached, because it does not read, stays; so does one that nobody has taken for too long.
     mutating func endMoves() {
         guard !moves.isEmpty else { return }
         for client in moves {
             guard clients.contains(client) else { continue }
-            let isLate = now > clients[client].waitStart &+ WorkerBlock.silenceNanoseconds
             guard let ticket = clients[client].ticket else {
-                if isLate { stay(client) }
+                if now > clients[client].waitStart &+ WorkerBlock.silenceNanoseconds { stay(client) }
                 continue
             }
-            guard
-                ledger.outcome(ticket) != .offered || isLate && isSilent(Int(clients[client].destination))
-            else { continue }
+            let isLost = isLost(clients[client].waitStart, to: Int(clients[client].destination))
+            guard ledger.outcome(ticket) != .offered || isLost else { continue }
             endMove(client)
         }
     }

@@ -24,10 +24,7 @@ extension Ledger {
 
     /// One holder in this worker less.
     public func leave(_ name: LedgerName) {
-        locked {
-            unsafe subtractOne(cshared_name_row_holds(nameRow(name.index, worker)))
-            if !isHeld(name) { clearKeys(of: name) }
-        }
+        locked { giveBack(name) }
     }
 
     // MARK: Keys
@@ -75,12 +72,12 @@ extension Ledger {
         locked {
             guard let database = joinLocked(database) else { return nil }
             guard let user = joinLocked(user) else {
-                unsafe subtractOne(cshared_name_row_holds(nameRow(database.index, worker)))
+                giveBack(database)
                 return nil
             }
             guard let pool = poolLocked(database, user) else {
-                unsafe subtractOne(cshared_name_row_holds(nameRow(database.index, worker)))
-                unsafe subtractOne(cshared_name_row_holds(nameRow(user.index, worker)))
+                giveBack(database)
+                giveBack(user)
                 return nil
             }
             unsafe add(cshared_pool_row_holds(row(pool.index, worker)), 1)
@@ -102,12 +99,25 @@ extension Ledger {
                     "a pool with servers is not forgotten")
                 unsafe write(row, cshared_pool_row())
             }
-            unsafe subtractOne(cshared_name_row_holds(nameRow(names.database.index, worker)))
-            unsafe subtractOne(cshared_name_row_holds(nameRow(names.user.index, worker)))
+            giveBack(names.database)
+            giveBack(names.user)
         }
     }
 
     // MARK: With the lock
+
+    /// One holder in this worker less. What was learnt of a user goes with the last one.
+    private func giveBack(_ name: LedgerName) {
+        unsafe subtractOne(cshared_name_row_holds(nameRow(name.index, worker)))
+        forgetUnheld(name)
+    }
+
+    private func forgetUnheld(_ name: LedgerName) {
+        guard unsafe load(cshared_ledger_name_has_keys(self.name(name.index))) != 0, !isHeld(name) else {
+            return
+        }
+        clearKeys(of: name)
+    }
 
     private func joinLocked(_ key: Hash128) -> LedgerName? {
         let limit = nameLimit
@@ -241,6 +251,7 @@ extension Ledger {
             unsafe write(nameRow(index, dead), cshared_name_row())
             unsafe clearBits(
                 cshared_ledger_name_waiting_workers(name(index)), Ledger.bit(of: dead))
+            forgetUnheld(LedgerName(index: index))
         }
         unsafe store(cshared_ledger_row_clients(head) + dead, 0)
         recount()

@@ -11,8 +11,8 @@ import Testing
         return (0..<count).map { Rig(settings, sharing: shared, worker: $0) }
     }
 
-    /// Carries every message where it is meant to go, until there are none, nor any after six milliseconds, in
-    /// which servers are lent that were kept for a moment; answers the connections that lent servers have at
+    /// Carries every message where it is meant to go, until there are none, nor any after six milliseconds,
+    /// in which servers are lent that were kept for a moment; answers the connections that lent servers have at
     /// their receivers.
     @discardableResult
     private func carry(_ rigs: [Rig]) throws -> [ConnectionID] {

@@ -167,6 +167,23 @@ import Testing
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
 
+    /// The receiver runs, and could not read what it was sent: it does not know of whom to refuse the move.
+    @Test func aClientWhoseRecordIsLostStays() throws {
+        let rigs = workers(2, "default_pool_size = 20")
+        let (client, server) = rigs[0].session()
+        rigs[0].tell(.order(Order(epoch: 1, kind: .drain)))
+        rigs[0].receive(client, Send.query("select 1"))
+        let posts = rigs[0].takePosted().filter { $0.peer != nil }
+        rigs[0].core.segment.worker(1).beat(rigs[0].core.now / 1000)
+        rigs[0].advance(milliseconds: 500)
+        #expect(rigs[0].state(of: client) == .moving)
+        rigs[0].advance(milliseconds: 4000)
+        rigs[0].core.segment.worker(1).beat(rigs[0].core.now / 1000)
+        #expect(rigs[0].raw(server).starts(with: Send.query("select 1")))
+        #expect(!posts.isEmpty)
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
     /// The worker that a client has left says that it does not know the key, also before it has noticed that
     /// the other one has taken the client.
     @Test func aKeyIsNotKnownWhereItsClientHasBeen() throws {

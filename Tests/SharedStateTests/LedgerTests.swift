@@ -107,6 +107,24 @@ import Testing
         #expect(one.keys(of: user) == nil)
     }
 
+    /// The last one who knew the user had a pool of his, or died.
+    @Test func keysOfAUserGoWithThePoolAndWithAWorker() throws {
+        let owner = TestSegment(workers: 2)
+        let (one, two) = (owner.segment.ledger(of: 0), owner.segment.ledger(of: 1))
+        let key = Ledger.key(user: bytes("alice"), LedgerTests.secret)
+        let database = Ledger.key(database: bytes("db"), LedgerTests.secret)
+        let keys = (0..<64).map { UInt8($0) }
+        let pool = try #require(one.join(database: database, user: key))
+        one.keep(keys, of: one.names(of: pool).user)
+        one.leave(pool)
+        let user = try #require(two.join(key))
+        #expect(two.keys(of: user) == nil)
+        two.keep(keys, of: user)
+        #expect(one.reclaim(worker: 1))
+        #expect(one.join(key) == user)
+        #expect(one.keys(of: user) == nil)
+    }
+
     @Test func aTakenClientChangesItsOwner() throws {
         let owner = TestSegment(workers: 2)
         let (one, two) = (owner.segment.ledger(of: 0), owner.segment.ledger(of: 1))

@@ -125,7 +125,7 @@ extension Worker {
             let consumption = show(socket, offset == 0 ? bytes : Array(bytes[offset...]))
             offset += consumption.consumed
             guard offset < bytes.count, socket.state == .open else { return }
-            keep(socket, Array(bytes[offset...]), consumption)
+            socket.held = Array(bytes[offset...])
             return
         }
     }
@@ -140,6 +140,11 @@ extension Worker {
         if consumption.needed > 0, consumption.needed <= bytes.count - consumption.consumed {
             fail("the core needs \(consumption.needed) bytes, and has them")
         }
+        if consumption.consumed < bytes.count {
+            // Before the actions: one of them may be to show the rest again.
+            socket.needed = consumption.needed
+            socket.isHeld = consumption.needed == 0
+        }
         execute(bytes, from: socket)
         return consumption
     }
@@ -153,15 +158,9 @@ extension Worker {
             socket.needed = 0
             let consumption = show(socket, bytes)
             if consumption.consumed < bytes.count, socket.state == .open {
-                keep(socket, Array(bytes[consumption.consumed...]), consumption)
+                socket.held = Array(bytes[consumption.consumed...])
             }
         }
-    }
-
-    private func keep(_ socket: Socket, _ bytes: [UInt8], _ consumption: Consumption) {
-        socket.held = bytes
-        socket.needed = consumption.needed
-        socket.isHeld = consumption.needed == 0
     }
 
     // MARK: Actions
@@ -284,7 +283,7 @@ extension Worker {
         // The core may hear of it behind the actions that something else has led to, or by itself.
         guard random.chance(50) else { return later(.detached(peer)) }
         afterwards.append(.detached(peer))
-        world.schedule(after: UInt64(random.number(0...200_000))) { self.flushAfterwards() }
+        world.schedule(after: UInt64(random.number(0...20_000_000))) { self.flushAfterwards() }
     }
 
     /// Has another worker learn something after a while.
