@@ -12,8 +12,8 @@ import Testing
     }
 
     /// Carries every message where it is meant to go, until there are none, nor any after six milliseconds,
-    /// in which servers are lent that were kept for a moment; answers the connections that lent servers have at
-    /// their receivers.
+    /// in which servers are lent that were kept for a moment; answers the connections that lent servers have
+    /// at their receivers.
     @discardableResult
     private func carry(_ rigs: [Rig]) throws -> [ConnectionID] {
         var lent: [ConnectionID] = []
