@@ -143,6 +143,14 @@ public struct ConsoleSession: ~Copyable {
     /// Whether the connection ends when `output` is sent.
     public var isClosing: Bool { phase == .closing }
 
+    /// Whether the client has been welcomed and has not gone.
+    public var isWelcome: Bool {
+        switch phase {
+        case .ready, .waiting: true
+        case .startup, .closing: false
+        }
+    }
+
     /// Whether the session waits for an answer of the supervisor.
     public var isWaiting: Bool {
         if case .waiting = phase { return true }

@@ -8,6 +8,26 @@ final class ConsoleConnection {
     /// Bytes read at once.
     private static let readLimit = 16384
 
+    /// What is known of a session that came over the control socket.
+    struct Control {
+        /// From the counter that clients and servers share.
+        let id: UInt64
+        /// The process at the other end.
+        let peerPid: Int32
+        /// Microseconds since 1970.
+        let connectedMicroseconds: UInt64
+        /// When it last sent something.
+        var requestedMicroseconds: UInt64
+
+        /// A session that begins now.
+        init(id: UInt64, peerPid: Int32, connectedMicroseconds: UInt64) {
+            self.id = id
+            self.peerPid = peerPid
+            self.connectedMicroseconds = connectedMicroseconds
+            requestedMicroseconds = connectedMicroseconds
+        }
+    }
+
     let id: ConsoleID
     /// The socket, ours.
     let descriptor: Int32
@@ -15,16 +35,22 @@ final class ConsoleConnection {
     var session: ConsoleSession
     /// Who it is, for the log.
     let user: String
+    /// `nil` for a session that a worker has authenticated.
+    private(set) var control: Control?
     /// Whether the other end is gone.
     private(set) var isBroken = false
     private var isClosed = false
 
     /// A connection that owns `descriptor`.
-    init(id: ConsoleID, descriptor: Int32, user: String, session: consuming ConsoleSession) {
+    init(
+        id: ConsoleID, descriptor: Int32, user: String, session: consuming ConsoleSession,
+        control: Control? = nil
+    ) {
         self.id = id
         self.descriptor = descriptor
         self.user = user
         self.session = session
+        self.control = control
     }
 
     /// What a poll is to find out. Without interest in anything it still tells when the other end is gone.
@@ -56,6 +82,7 @@ final class ConsoleConnection {
                 isBroken = true
                 session.close()
             } else if session.wantsInput {
+                control?.requestedMicroseconds = Clock.realNanoseconds / 1000
                 unsafe session.receive(bytes.span.bytes)
             }
         } catch {

@@ -65,8 +65,10 @@ public struct Launcher {
             try prepare(configuration.settings, arguments, passed, &log)
             let workerCount = chooseWorkerCount(configuration.settings, &log)
             let listeners = try listen(configuration.settings, passed, workerCount: workerCount, &log)
+            let control = try openControl(configuration.settings, listeners, &log)
             let prepared = PreparedInstance(
-                configuration: configuration, image: image, listeners: listeners, workerCount: workerCount)
+                configuration: configuration, image: image, listeners: listeners, workerCount: workerCount,
+                control: control)
             do throws(SystemError) {
                 supervisor = try Supervisor(
                     arguments: arguments, request: request, validator: validator, workerEntry: workerEntry,
@@ -74,9 +76,10 @@ public struct Launcher {
                     signals: try Signals.descriptor(for: Signals.ofSupervisor), prepared: prepared)
             } catch {
                 listeners.removeFiles()
+                control?.remove()
                 throw StartupFailure("\(error)")
             }
-            try writePidFile(configuration.settings, listeners)
+            try writePidFile(configuration.settings, prepared)
         } catch {
             log.write(.fatal, error.message)
             log.finish()
@@ -174,10 +177,33 @@ public struct Launcher {
         }
     }
 
-    private func writePidFile(_ settings: Settings, _ listeners: ListenerSet) throws(StartupFailure) {
+    /// The control socket. One that the settings do not name is done without when it cannot be had.
+    private func openControl(
+        _ settings: Settings, _ listeners: ListenerSet, _ log: inout LogWriter
+    ) throws(StartupFailure) -> ControlSocket? {
+        guard let path = ControlSocket.folderPath(settings) else {
+            log.write(.log, "no control socket: set control_dir, unix_socket_dir or pidfile to have one")
+            return nil
+        }
+        do throws(StartupFailure) {
+            let control = try ControlSocket.open(settings, in: path)
+            log.write(.log, "control socket \(control.path)")
+            return control
+        } catch {
+            guard settings.controlDirectory.isEmpty else {
+                listeners.removeFiles()
+                throw StartupFailure("control_dir: \(error.message)")
+            }
+            log.write(.warning, "no control socket: \(error.message); set control_dir to have one elsewhere")
+            return nil
+        }
+    }
+
+    private func writePidFile(_ settings: Settings, _ prepared: PreparedInstance) throws(StartupFailure) {
         guard !settings.pidFile.isEmpty else { return }
         do throws(PidFile.Failure) { try PidFile.write(settings.pidFile) } catch {
-            listeners.removeFiles()
+            prepared.listeners.removeFiles()
+            prepared.control?.remove()
             throw StartupFailure(error.message(path: settings.pidFile))
         }
     }

@@ -7,6 +7,8 @@ struct PreparedInstance {
     let image: [UInt8]
     let listeners: ListenerSet
     let workerCount: Int
+    /// Where the supervisor itself is reached; `nil` when there is no place for it.
+    let control: ControlSocket?
 }
 
 extension PreparedInstance {

@@ -17,6 +17,8 @@ struct ConsoleService {
     var totals = PoolTotals()
     /// Databases that PAUSE named.
     var pausedDatabases: Set<[UInt8]> = []
+    /// When the control socket is looked at again, after descriptors were short.
+    var nextAcceptNanoseconds: UInt64?
 
     /// A number that none had before.
     mutating func nextNumber() -> UInt64 {
@@ -27,14 +29,14 @@ struct ConsoleService {
 
 /// The console: sessions that workers authenticated, served here because only here everything is known.
 extension Supervisor {
-    /// Sessions served at once; more are closed as they come.
+    /// Sessions from workers that are served at once; more are closed as they come.
     private static let consoleLimit = 1000
     /// The largest answer of one worker.
     private static let rowsByteLimit = 256 << 20
 
     /// Begins a session on a socket that a worker passed.
     func openConsole(_ descriptor: Int32, _ login: ConsoleLogin, from index: Int) {
-        guard console.connections.count < Supervisor.consoleLimit,
+        guard console.connections.count(where: { $0.control == nil }) < Supervisor.consoleLimit,
             (try? Descriptors.setNonBlocking(descriptor, true)) != nil
         else { return Descriptors.close(descriptor) }
         let session = ConsoleSession(
@@ -47,13 +49,13 @@ extension Supervisor {
         serve(connection)
     }
 
-    private func newCancelKey() -> ConsoleCancelKey {
+    func newCancelKey() -> ConsoleCancelKey {
         let secret = SecureRandom.bytes(count: 8)
         let number = secret.prefix(4).reduce(Int32(0)) { $0 << 8 | Int32($1) } & .max
         return ConsoleCancelKey(processId: max(number, 1), secret: Array(secret.suffix(4)))
     }
 
-    private static func format(_ realtimeMicroseconds: UInt64) -> String {
+    static func format(_ realtimeMicroseconds: UInt64) -> String {
         let time = LocalTime(realNanoseconds: realtimeMicroseconds * 1000)
         return "\(time.dateAndTime) \(time.zone)"
     }
@@ -205,12 +207,23 @@ extension Supervisor {
         }
         console.collections.append(
             RowsCollection(
-                console: connection.id, requests: requests,
-                rows: CollectedRows(
-                    listenPort: configuration.settings.listenPort, sessionCount: console.connections.count),
-                missing: missing,
+                console: connection.id, requests: requests, rows: ownRows(), missing: missing,
                 deadlineNanoseconds: Clock.monotonicNanoseconds + RowsCollection.limitNanoseconds))
         settleCollections(Clock.monotonicNanoseconds)
+    }
+
+    /// The rows that no worker knows of: sessions of the control socket.
+    private func ownRows() -> CollectedRows {
+        let welcome = console.connections.filter { $0.session.isWelcome }
+        var rows = CollectedRows(
+            listenPort: configuration.settings.listenPort, sessionCount: welcome.count)
+        for connection in welcome {
+            guard let control = connection.control else { continue }
+            rows.addControlSession(
+                id: control.id, connectedMicroseconds: control.connectedMicroseconds,
+                requestedMicroseconds: control.requestedMicroseconds, peerPid: control.peerPid)
+        }
+        return rows
     }
 
     /// Takes rows from a worker. An answer that comes too late finds nobody.

@@ -52,6 +52,7 @@ extension Supervisor {
         }
         reload.run?.abandon()
         listeners.removeFiles()
+        control?.remove()
         if !configuration.settings.pidFile.isEmpty { PidFile.remove(configuration.settings.pidFile) }
         drainLogs()
         log.write(.log, "process down")

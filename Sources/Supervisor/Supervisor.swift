@@ -18,6 +18,8 @@ final class Supervisor {
     let signals: Int32
     /// Workers write here when there is something in their rings.
     let wake: Int32
+    /// Where the console is served without a worker between.
+    let control: ControlSocket?
     let segment: MappedSegment
 
     /// The image the instance started with.
@@ -71,6 +73,7 @@ final class Supervisor {
         startImage = prepared.image
         image = prepared.image
         listeners = prepared.listeners
+        control = prepared.control
         wake = try Descriptors.event()
         segment = try MappedSegment(
             workerCount: prepared.workerCount, poolCapacity: prepared.configuration.settings.maxPools)
@@ -100,7 +103,8 @@ final class Supervisor {
         let orphans = orphanedQueues
         let interests =
             [Poll.Interest(signals, .read), Poll.Interest(wake, .read)] + channels
-            + connections.map(\.interest) + orphans.map { Poll.Interest($0, .read) } + log.interests
+            + connections.map(\.interest) + orphans.map { Poll.Interest($0, .read) } + [controlInterest]
+            + log.interests
         let ready = Poll.wait(interests, milliseconds: waitMilliseconds)
         if ready[1].canRead {
             Descriptors.clear(event: wake)
@@ -118,6 +122,7 @@ final class Supervisor {
         for (offset, queue) in orphans.enumerated() where ready[firstOrphan + offset].canRead {
             serveOrphans(of: queue)
         }
+        if ready[firstOrphan + orphans.count].canRead { acceptControlSessions() }
         if ready[0].canRead { takeSignals() }
         keepTime(Clock.monotonicNanoseconds)
         log.flush()
@@ -139,6 +144,7 @@ final class Supervisor {
         if let time = reload.run?.deadlineNanoseconds { times.append(time) }
         if let killNanoseconds { times.append(killNanoseconds) }
         times += barriers.compactMap(\.deadlineNanoseconds)
+        if let time = console.nextAcceptNanoseconds { times.append(time) }
         times += console.collections.map(\.deadlineNanoseconds)
         if configuration.settings.statsPeriodNanoseconds > 0 { times.append(nextStatsNanoseconds) }
         times.append(watch.nextNanoseconds)

@@ -35,7 +35,7 @@ import Testing
             SettingTable.settings.map(\.setting.name)
                 == expected + [
                     "workers", "io_backend", "worker_hang_timeout", "max_pools", "busy_poll",
-                    "test_keep_clients",
+                    "control_dir", "test_keep_clients",
                 ])
     }
 
@@ -47,7 +47,7 @@ import Testing
                 "pkt_buf",
                 "resolv_conf", "so_reuseport", "track_extra_parameters", "unix_socket_dir",
                 "unix_socket_group",
-                "unix_socket_mode", "user", "io_backend", "max_pools",
+                "unix_socket_mode", "user", "io_backend", "max_pools", "control_dir",
             ])
     }
 
@@ -83,7 +83,7 @@ import Testing
 
     @Test func rowsOfShowConfigCarryTheDefaults() {
         let rows = Configuration().configRows()
-        #expect(rows.count == 105)
+        #expect(rows.count == 106)
         for row in rows where row.key != "verbose" { #expect(row.value == row.defaultText, "\(row.key)") }
         #expect(rows.last { $0.key == "verbose" }?.value == "0")
         let port = rows.first { $0.key == "listen_port" }

@@ -92,6 +92,8 @@ import Testing
         "server_tls_sslmode = require", "server_tls_sslmode = verify-ca", "server_tls_sslmode = verify-full",
         "unix_socket_dir =",
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
+        "control_dir = /" + String(repeating: "0123456789", count: 10),
+        "control_dir = @abstract",
     ])
     func whatThisReleaseCannotDoIsRefused(line: String) {
         let errors = parse("[pgbouncer]\n\(line)").errors

@@ -1,64 +1,6 @@
 import System
 import Testing
 
-/// The console through a socket that a worker passed on.
-private final class ConsoleClient {
-    struct Message {
-        let type: Character
-        let body: [UInt8]
-        var text: String { String(decoding: body.map { $0 == 0 ? 0x20 : $0 }, as: UTF8.self) }
-    }
-
-    let descriptor: Int32
-    private var buffer: [UInt8] = []
-
-    init(_ instance: Instance) throws {
-        descriptor = try instance.connect()
-        try Descriptors.writeAll(descriptor, Array("console\n".utf8))
-        _ = try untilReady()
-    }
-
-    deinit { Descriptors.close(descriptor) }
-
-    func send(_ query: String) throws {
-        let body = Array(query.utf8) + [0]
-        let length = UInt32(body.count + 4)
-        let head = [0x51] + (0..<4).map { UInt8(truncatingIfNeeded: length >> UInt32(24 - 8 * $0)) }
-        try Descriptors.writeAll(descriptor, head + body)
-    }
-
-    func next(within milliseconds: Int32 = 10_000) throws -> Message? {
-        while true {
-            if buffer.count >= 5 {
-                let length = buffer[1..<5].reduce(0) { $0 << 8 | Int($1) }
-                if buffer.count >= length + 1 {
-                    defer { buffer.removeFirst(length + 1) }
-                    return Message(
-                        type: Character(Unicode.Scalar(buffer[0])), body: Array(buffer[5..<(length + 1)]))
-                }
-            }
-            let ready = Poll.wait([Poll.Interest(descriptor, .read)], milliseconds: milliseconds)
-            guard ready[0].canRead, let bytes = try Descriptors.read(descriptor, limit: 65536), !bytes.isEmpty
-            else { return nil }
-            buffer += bytes
-        }
-    }
-
-    func untilReady() throws -> [Message] {
-        var messages: [Message] = []
-        while let message = try next() {
-            if message.type == "Z" { return messages }
-            messages.append(message)
-        }
-        throw TestFailure("the console ended after \(messages.map(\.text))")
-    }
-
-    func query(_ text: String) throws -> [Message] {
-        try send(text)
-        return try untilReady()
-    }
-}
-
 @Suite struct ConsoleServiceTests {
     @Test func theVersionIsShown() throws {
         let instance = try Instance()

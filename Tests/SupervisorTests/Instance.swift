@@ -28,6 +28,8 @@ final class Instance {
     var file: String { "\(folder)/pgsluice.ini" }
     var pidFile: String { "\(folder)/pid" }
     var unixSocket: String { "\(folder)/.s.PGSQL.\(port)" }
+    var controlFolder: String { "\(folder)/.pgsluice.\(port)" }
+    var controlSocket: String { "\(controlFolder)/.s.PGSQL.\(port)" }
     var log: String {
         (try? FileSystem.read("\(folder)/log")).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
@@ -59,6 +61,8 @@ final class Instance {
         ] {
             try? FileSystem.remove("\(folder)/\(name)")
         }
+        try? FileSystem.remove(controlSocket)
+        rmdir(controlFolder)
         rmdir(folder)
     }
 

@@ -19,6 +19,8 @@ public struct Settings: Equatable, Sendable {
     public var unixSocketMode = 0
     /// `so_reuseport`.
     public var reusePort = false
+    /// `control_dir`: the folder of the control socket, empty for one beside our other files.
+    public var controlDirectory = ""
     /// `max_client_conn`.
     public var maxClientConnections = 0
     /// `max_db_client_connections`.

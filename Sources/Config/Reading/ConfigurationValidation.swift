@@ -54,6 +54,16 @@ struct ConfigurationValidation {
                 "unix_socket_dir is too long: with \(socketName) it has \(length) bytes, "
                     + "and \(ConfigurationValidation.socketPathLimit) are possible")
         }
+        let controlLength = settings.controlDirectory.utf8.count + socketName.utf8.count
+        if controlLength > ConfigurationValidation.socketPathLimit {
+            error(
+                "control_dir",
+                "control_dir is too long: with \(socketName) it has \(controlLength) bytes, "
+                    + "and \(ConfigurationValidation.socketPathLimit) are possible")
+        }
+        if settings.controlDirectory.hasPrefix("@") {
+            error("control_dir", "control_dir has to be a directory: an abstract socket has no permissions")
+        }
     }
 
     private mutating func checkAuthentication(canRead: (String) -> Bool) {

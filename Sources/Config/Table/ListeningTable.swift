@@ -129,6 +129,20 @@ extension SettingTable {
         ]
     }()
 
+    static let control: [SettingField<Settings>] = {
+        let row = SettingRows<Settings>(section: .pgbouncer, group: .console)
+        return [
+            row.text(
+                "control_dir", "", \.controlDirectory,
+                """
+                A directory of its own for the control socket, which our own user and root use the console \
+                through without a password. By default .pgsluice.PORT in unix_socket_dir, or beside the \
+                pidfile when that is empty or abstract; where there is neither, there is no control socket.
+                """
+            ).startupOnly
+        ]
+    }()
+
     static let peering: [SettingField<Settings>] = {
         let row = SettingRows<Settings>(section: .pgbouncer, group: .peering)
         return [
