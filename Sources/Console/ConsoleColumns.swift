@@ -1,6 +1,17 @@
 import SharedState
 import Wire
 
+extension ConsoleCommand {
+    /// The columns of what it shows; `nil` when it shows nothing.
+    var columns: [ConsoleColumn]? {
+        switch self {
+        case .show(let what): what.columns.isEmpty ? nil : what.columns
+        case .showParameter(let parameter): [ConsoleColumn(parameter.rawValue, .text)]
+        case .setParameter, .set, .reload, .pause, .resume, .shutdown, .unavailable: nil
+        }
+    }
+}
+
 /// The columns of PgBouncer 1.26, in order. Tools find them by name, some by place.
 extension ShowCommand {
     /// The columns of this table; none for what is not a table or not available.

@@ -33,6 +33,8 @@ public enum ConsoleParameter: String, CaseIterable, Sendable {
     case dateStyle = "datestyle"
     case timeZone = "timezone"
     case extraFloatDigits = "extra_float_digits"
+    // PgBouncer does not know this one, but JDBC sets it when it connects.
+    case applicationName = "application_name"
 
     /// What SHOW answers.
     var value: String {
@@ -43,6 +45,7 @@ public enum ConsoleParameter: String, CaseIterable, Sendable {
         case .dateStyle: "ISO"
         case .timeZone: "GMT"
         case .extraFloatDigits: "1"
+        case .applicationName: ""
         }
     }
 }

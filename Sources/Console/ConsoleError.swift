@@ -23,6 +23,14 @@ public struct ConsoleError: Error, Equatable, Sendable {
         ConsoleError("invalid command '\(String(decoding: query, as: UTF8.self))', use SHOW HELP;")
     }
 
+    /// A message does not hold what its type says.
+    static let badPacket = ConsoleError("bad packet")
+
+    /// A driver sent a statement with places for values.
+    static let parametersNotSupported = ConsoleError(
+        .featureNotSupported,
+        "commands of the console take no parameters: write the values into the command itself")
+
     /// A word is longer than any that means something.
     public static let badArguments = ConsoleError("bad arguments")
 

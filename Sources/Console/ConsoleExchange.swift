@@ -37,6 +37,16 @@ public enum ConsoleAnswer {
     case failed(ConsoleError)
 }
 
+/// What a command comes to.
+enum ConsoleOutcome {
+    /// Rows to show.
+    case table(ConsoleTable)
+    /// It has been carried out.
+    case tag(String)
+    /// It has not.
+    case failed(ConsoleError)
+}
+
 /// What SHOW STATE shows.
 public enum ConsoleState: Equatable, Sendable {
     case active, paused, suspended

@@ -41,6 +41,17 @@ struct ConsoleLexer {
         return (key, value)
     }
 
+    /// Whether a text has nothing but blanks and a semicolon.
+    static func isEmpty(_ query: [UInt8]) -> Bool {
+        var lexer = ConsoleLexer(query)
+        return lexer.isAtEnd()
+    }
+
+    /// Whether a text has a place for a value, `$1` and so on.
+    static func hasParameter(_ query: [UInt8]) -> Bool {
+        zip(query, query.dropFirst()).contains { $0 == UInt8(ascii: "$") && (0x30...0x39).contains($1) }
+    }
+
     /// Bytes as text in lower case; only ASCII letters change.
     static func lowercased(_ bytes: [UInt8]) -> String {
         String(decoding: bytes.map { isUpper($0) ? $0 | 0x20 : $0 }, as: UTF8.self)

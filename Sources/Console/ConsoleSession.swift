@@ -37,11 +37,12 @@ public struct ConsoleSession: ~Copyable {
     /// What the session may do.
     public let role: ConsoleRole
 
+    var extended = ExtendedProtocol()
+    var totals = PoolTotals()
     private var input = ByteBuffer(capacity: 1024)
     private var phase: Phase
     private let notifyMessage: String
     private let formatTime: (UInt64) -> String
-    private var totals = PoolTotals()
     private var log: [String] = []
 
     /// A session whose client a worker has authenticated. Welcomes it at once.
@@ -105,21 +106,34 @@ public struct ConsoleSession: ~Copyable {
     public mutating func answer(_ answer: ConsoleAnswer) {
         guard case .waiting(let command) = phase else { return }
         phase = .ready
+        deliver(outcome(of: command, answer))
+    }
+
+    private mutating func outcome(of command: ConsoleCommand, _ answer: ConsoleAnswer) -> ConsoleOutcome {
         switch answer {
-        case .done:
-            complete(command)
-        case .failed(let error):
-            fail(error)
+        case .done: return complete(command)
+        case .failed(let error): return .failed(error)
         case .rows(let rows):
-            guard case .show(let what) = command else { break }
-            show(what, rows)
+            guard case .show(let what) = command else { return .failed(.invalidCommand([])) }
+            return show(what, rows)
         case .statistics(let report):
-            guard case .show(let what) = command else { break }
-            StatisticsTables.table(what, report).encode(into: &output)
-        case .configuration(let settings):
-            PlainTables.configuration(settings).encode(into: &output)
-        case .state(let state):
-            PlainTables.state(state).encode(into: &output)
+            guard case .show(let what) = command else { return .failed(.invalidCommand([])) }
+            return .table(StatisticsTables.table(what, report))
+        case .configuration(let settings): return .table(PlainTables.configuration(settings))
+        case .state(let state): return .table(PlainTables.state(state))
+        }
+    }
+
+    /// Sends what a command came to, in the form of the protocol it came by.
+    private mutating func deliver(_ outcome: ConsoleOutcome) {
+        if let running = extended.running {
+            extended.running = nil
+            return deliver(outcome, to: running)
+        }
+        switch outcome {
+        case .table(let table): table.encode(into: &output)
+        case .tag(let tag): output.appendCommandComplete(tag)
+        case .failed(let error): fail(error)
         }
         output.appendReadyForQuery(.idle)
     }
@@ -272,6 +286,8 @@ public struct ConsoleSession: ~Copyable {
     }
 
     private mutating func serve(_ type: UInt8, _ body: [UInt8]) -> ConsoleRequest? {
+        let isSync = type == FrontendMessage.sync || type == FrontendMessage.terminate
+        if extended.isSkipping, !isSync { return nil }
         switch type {
         case FrontendMessage.query:
             guard body.last == 0, body.firstIndex(of: 0) == body.count - 1 else {
@@ -284,28 +300,35 @@ public struct ConsoleSession: ~Copyable {
             return run(Array(body.dropLast()))
         case FrontendMessage.terminate:
             close()
-        case FrontendMessage.parse, FrontendMessage.bind, FrontendMessage.execute:
-            refuse("extended query protocol not supported by admin console")
+        case FrontendMessage.parse, FrontendMessage.bind, FrontendMessage.describe, FrontendMessage.execute,
+            FrontendMessage.close, FrontendMessage.sync, FrontendMessage.flush:
+            totals[.receivedBytes] += UInt64(body.count + MessageHeader.byteCount)
+            return serveExtended(type, body)
         case _:
             refuse("unsupported packet type for admin console: \(type)")
         }
         return nil
     }
 
-    /// Runs a query: answers it at once, or says what is needed for that.
     private mutating func run(_ query: [UInt8]) -> ConsoleRequest? {
+        do throws(ConsoleError) { return begin(try ConsoleCommand.parse(query)) } catch {
+            deliver(.failed(error))
+            return nil
+        }
+    }
+
+    /// Runs a command: answers it at once, or says what is needed for that.
+    mutating func begin(_ command: ConsoleCommand) -> ConsoleRequest? {
         do throws(ConsoleError) {
-            let command = try ConsoleCommand.parse(query)
             guard role == .admin || !command.needsAdmin else { throw .adminAccessNeeded }
             if let request = try request(command) {
                 phase = .waiting(command)
                 return request
             }
-            complete(command)
+            deliver(complete(command))
         } catch {
-            fail(error)
+            deliver(.failed(error))
         }
-        output.appendReadyForQuery(.idle)
         return nil
     }
 
@@ -349,37 +372,37 @@ public struct ConsoleSession: ~Copyable {
 
     private static func isConsole(_ database: [UInt8]) -> Bool { database == Array(databaseName.utf8) }
 
-    /// Answers a command that has been carried out and shows no rows of the supervisor's.
-    private mutating func complete(_ command: ConsoleCommand) {
+    /// What a command that has been carried out and shows no rows of the supervisor's comes to.
+    private mutating func complete(_ command: ConsoleCommand) -> ConsoleOutcome {
         switch command {
-        case .show(.version): PlainTables.version.encode(into: &output)
+        case .show(.version): return .table(PlainTables.version)
         case .show(.help):
             output.appendNoticeResponse(
                 .notice, .successfulCompletion, "Console usage", detail: PlainTables.help)
-            output.appendCommandComplete("SHOW")
-        case .show: output.appendCommandComplete("SHOW")
-        case .showParameter(let parameter): PlainTables.parameter(parameter).encode(into: &output)
+            return .tag(ConsoleTable.tag)
+        case .show: return .tag(ConsoleTable.tag)
+        case .showParameter(let parameter): return .table(PlainTables.parameter(parameter))
         case .setParameter, .set:
-            output.appendNoticeResponse(.notice, .successfulCompletion, "SET ignored")
-            output.appendCommandComplete("SET")
-        case .reload: output.appendCommandComplete("RELOAD")
-        case .pause: output.appendCommandComplete("PAUSE")
-        case .resume: output.appendCommandComplete("RESUME")
-        case .shutdown: output.appendCommandComplete("SHUTDOWN")
-        case .unavailable(let name): output.appendCommandComplete(name.rawValue.uppercased())
+            notice("SET ignored")
+            return .tag("SET")
+        case .reload: return .tag("RELOAD")
+        case .pause: return .tag("PAUSE")
+        case .resume: return .tag("RESUME")
+        case .shutdown: return .tag("SHUTDOWN")
+        case .unavailable(let name): return .tag(name.rawValue.uppercased())
         }
     }
 
-    private mutating func show(_ what: ShowCommand, _ rows: CollectedRows) {
+    private mutating func show(_ what: ShowCommand, _ rows: CollectedRows) -> ConsoleOutcome {
         var tables = RowsTables(rows, formatTime: formatTime)
-        guard let table = tables.table(what) else { return fail(.invalidCommand([])) }
+        guard let table = tables.table(what) else { return .failed(.invalidCommand([])) }
         for worker in rows.missingWorkers {
             notice("worker \(worker) did not answer in time; its part is missing")
         }
         if tables.badSourceCount > 0 {
             notice("\(tables.badSourceCount) answers of workers could not be read to their end")
         }
-        table.encode(into: &output)
+        return .table(table)
     }
 
     private mutating func notice(_ text: String) {
@@ -389,7 +412,7 @@ public struct ConsoleSession: ~Copyable {
     // MARK: Errors
 
     /// The command failed, the session goes on.
-    private mutating func fail(_ error: ConsoleError) {
+    mutating func fail(_ error: ConsoleError) {
         log.append(error.message)
         output.appendErrorResponse(.error, error.sqlState, error.message)
     }

@@ -5,7 +5,7 @@ public import Wire
 public struct ConsoleColumn: Equatable, Sendable {
     /// The name clients see.
     public let name: String
-    /// Its type; values always go as text.
+    /// Its type; values are kept as text.
     public let type: ColumnType
 
     /// A column from its parts.
@@ -40,23 +40,40 @@ public struct ConsoleTable: Equatable {
     /// Adds a row of texts.
     public mutating func append(_ row: [String]) { append(row.map { Array($0.utf8) }) }
 
-    /// RowDescription, DataRows, and CommandComplete with the tag `SHOW`.
+    /// The tag of every table.
+    static let tag = "SHOW"
+
+    /// RowDescription, DataRows, and CommandComplete with the tag `SHOW`; everything as text.
     public func encode(into buffer: inout ByteBuffer) {
+        encodeDescription(into: &buffer, .text)
+        encodeRows(rows.indices, into: &buffer, .text)
+        buffer.appendCommandComplete(ConsoleTable.tag)
+    }
+
+    /// RowDescription.
+    func encodeDescription(into buffer: inout ByteBuffer, _ formats: ColumnFormats) {
         let description = buffer.beginRowDescription(columnCount: columns.count)
-        for column in columns { buffer.appendColumnDescription(column.name, column.type) }
+        for (index, column) in columns.enumerated() {
+            buffer.appendColumnDescription(column.name, column.type, isBinary: formats.isBinary(index))
+        }
         buffer.endMessage(at: description)
-        for row in rows {
+    }
+
+    /// DataRows.
+    func encodeRows(_ range: Range<Int>, into buffer: inout ByteBuffer, _ formats: ColumnFormats) {
+        for row in rows[range] {
             let message = buffer.beginDataRow(columnCount: row.count)
-            for field in row {
-                if let field {
-                    buffer.append(bigEndian: Int32(field.count))
-                    buffer.append(field)
-                } else {
+            for (index, field) in row.enumerated() {
+                guard let field else {
                     buffer.appendColumnNull()
+                    continue
                 }
+                let bytes =
+                    formats.isBinary(index) ? ColumnFormats.binary(field, columns[index].type) : field
+                buffer.append(bigEndian: Int32(bytes.count))
+                buffer.append(bytes)
             }
             buffer.endMessage(at: message)
         }
-        buffer.appendCommandComplete("SHOW")
     }
 }

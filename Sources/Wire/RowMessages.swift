@@ -1,6 +1,6 @@
 public import Base
 
-/// The type of a column that we make ourselves; always sent as text.
+/// The type of a column that we make ourselves.
 public enum ColumnType: Equatable, Sendable {
     /// `text`.
     case text
@@ -12,6 +12,8 @@ public enum ColumnType: Equatable, Sendable {
     case bool
     /// `numeric`.
     case numeric
+    /// `bytea`.
+    case bytea
 
     /// The type's number in PostgreSQL's catalogue.
     public var objectID: Int32 {
@@ -21,13 +23,14 @@ public enum ColumnType: Equatable, Sendable {
         case .int8: 20
         case .bool: 16
         case .numeric: 1700
+        case .bytea: 17
         }
     }
 
     /// Bytes of a value in PostgreSQL's memory, -1 when they vary.
     public var byteCount: Int16 {
         switch self {
-        case .text, .numeric: -1
+        case .text, .numeric, .bytea: -1
         case .int4: 4
         case .int8: 8
         case .bool: 1
@@ -42,15 +45,17 @@ extension ByteBuffer {
         beginColumns(BackendMessage.rowDescription, columnCount)
     }
 
-    /// One column of a RowDescription, in text format, of no table.
-    public mutating func appendColumnDescription(_ name: String, _ type: ColumnType) {
+    /// One column of a RowDescription, in text format unless told otherwise, of no table.
+    public mutating func appendColumnDescription(
+        _ name: String, _ type: ColumnType, isBinary: Bool = false
+    ) {
         appendCString(name)
         append(bigEndian: Int32(0))
         append(bigEndian: Int16(0))
         append(bigEndian: type.objectID)
         append(bigEndian: type.byteCount)
         append(bigEndian: Int32(-1))
-        append(bigEndian: Int16(0))
+        append(bigEndian: Int16(isBinary ? 1 : 0))
     }
 
     /// Begins a DataRow; exactly `columnCount` times `appendColumn…` must follow.

@@ -64,12 +64,16 @@ extension SQLState {
     public static var invalidAuthorization: SQLState { SQLState("28000") }
     /// 28P01: invalid password.
     public static var invalidPassword: SQLState { SQLState("28P01") }
+    /// 34000: invalid cursor name.
+    public static var invalidCursorName: SQLState { SQLState("34000") }
     /// 3D000: invalid catalog name.
     public static var invalidCatalogName: SQLState { SQLState("3D000") }
     /// 42601: syntax error.
     public static var syntaxError: SQLState { SQLState("42601") }
     /// 42704: undefined object.
     public static var undefinedObject: SQLState { SQLState("42704") }
+    /// 42P03: duplicate cursor.
+    public static var duplicateCursor: SQLState { SQLState("42P03") }
     /// 42P05: duplicate prepared statement.
     public static var duplicatePreparedStatement: SQLState { SQLState("42P05") }
     /// 53000: insufficient resources.

@@ -96,6 +96,18 @@ extension ByteBuffer {
     /// NoData.
     public mutating func appendNoData() { appendEmptyMessage(BackendMessage.noData) }
 
+    /// PortalSuspended.
+    public mutating func appendPortalSuspended() { appendEmptyMessage(BackendMessage.portalSuspended) }
+
+    /// ParameterDescription with the types of a statement's parameters.
+    public mutating func appendParameterDescription(types: [Int32]) {
+        precondition(types.count <= Int(Int16.max), "parameter types are counted in 16 bits")
+        let message = beginMessage(BackendMessage.parameterDescription)
+        append(bigEndian: Int16(types.count))
+        for type in types { append(bigEndian: type) }
+        endMessage(at: message)
+    }
+
     private mutating func appendAuthentication(_ code: Int32, _ data: RawSpan = RawSpan()) {
         let message = beginMessage(BackendMessage.authentication)
         append(bigEndian: code)

@@ -169,27 +169,13 @@ import Wire
         #expect(request == .configuration)
     }
 
-    @Test(arguments: ["P", "B", "E"] as [Character])
-    func theExtendedProtocolIsRefused(type: Character) {
-        var peer = Peer()
-        _ = peer.send(Peer.message(type, bytes("\0select 1\0\0\0")))
-        let replies = peer.replies()
-        #expect(
-            replies == [
-                Self.error("extended query protocol not supported by admin console"), .ready,
-                Self.error("bad packet", severity: "FATAL"),
-            ])
-        let closing = peer.session.isClosing
-        #expect(closing)
-    }
-
     @Test func otherPacketsAreRefused() {
         var peer = Peer()
-        _ = peer.send(Peer.message("S", []))
+        _ = peer.send(Peer.message("F", []))
         let replies = peer.replies()
         #expect(
             replies == [
-                Self.error("unsupported packet type for admin console: 83"), .ready,
+                Self.error("unsupported packet type for admin console: 70"), .ready,
                 Self.error("bad packet", severity: "FATAL"),
             ])
     }
@@ -296,6 +282,7 @@ import Wire
         var random = Random(seed: seed)
         let stream =
             Peer.message("Q", bytes("show clients\0")) + Peer.message("Q", bytes("pause\0"))
+            + ExtendedTests.series("show pools", formats: [1], limit: 1)
             + Peer.message("Q", bytes("show version\0")) + Peer.message("X", [])
         for _ in 0..<50 {
             var damaged = random.below(2) == 0 ? stream : Peer.startup([("user", "pgbouncer")]) + stream

@@ -15,6 +15,18 @@ enum Reply: Equatable {
     case error(severity: String, state: String, message: String)
     case notice(String)
     case other(UInt8)
+
+    /// The SQLSTATE of an error.
+    var state: String? {
+        guard case .error(_, let state, _) = self else { return nil }
+        return state
+    }
+
+    /// The text of an error.
+    var message: String? {
+        guard case .error(_, _, let message) = self else { return nil }
+        return message
+    }
 }
 
 /// The client's end of a console session in a test.
@@ -104,7 +116,7 @@ struct Peer: ~Copyable {
                 try! reader.skip(6)
                 let id = try! reader.readInt32()
                 try! reader.skip(8)
-                let types: [ColumnType] = [.text, .int4, .int8, .numeric]
+                let types: [ColumnType] = [.text, .int4, .int8, .numeric, .bytea]
                 columns.append(ConsoleColumn(name, types.first { $0.objectID == id }!))
             }
             return .columns(columns)
