@@ -7,7 +7,7 @@ extension ConsoleCommand {
         switch self {
         case .show(let what): what.columns.isEmpty ? nil : what.columns
         case .showParameter(let parameter): [ConsoleColumn(parameter.rawValue, .text)]
-        case .setParameter, .set, .reload, .pause, .resume, .shutdown, .unavailable: nil
+        case .setParameter, .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient: nil
         }
     }
 }

@@ -1,3 +1,5 @@
+import SharedState
+
 /// What SHOW shows. The raw value is the word in the command.
 public enum ShowCommand: String, CaseIterable, Sendable {
     case help, config, databases, pools, clients, servers, users, version, stats, totals, lists, state, peers
@@ -60,11 +62,27 @@ public enum ShutdownMode: Equatable, Sendable {
     case waitForClients
 }
 
-/// Commands of PgBouncer's console that this version knows by name only.
-public enum UnavailableCommand: String, CaseIterable, Sendable {
-    case suspend, disable, enable, reconnect, kill
-    case killClient = "kill_client"
+/// Commands about one database or, where that means something, all of them.
+public enum DatabaseCommand: String, CaseIterable, Sendable {
+    case disable, enable, reconnect, kill
     case waitClose = "wait_close"
+
+    /// What the workers are told.
+    var order: OrderKind {
+        switch self {
+        case .disable: .disable
+        case .enable: .enable
+        case .reconnect: .reconnect
+        case .kill: .kill
+        case .waitClose: .waitClose
+        }
+    }
+
+    /// Whether a database has to be named.
+    var needsDatabase: Bool { self == .disable || self == .enable }
+
+    /// What it would do to the console itself, for an error.
+    var verb: String { self == .waitClose ? "wait in" : rawValue }
 }
 
 /// One command of the console.
@@ -75,43 +93,50 @@ public enum ConsoleCommand: Equatable, Sendable {
     /// Change a setting until the next reload.
     case set(key: [UInt8], value: [UInt8])
     case reload
-    /// Everything when `nil`.
-    case pause(database: [UInt8]?)
+    /// Everything when `nil`; undone when it takes longer than the limit, `nil` for none.
+    case pause(database: [UInt8]?, limitSeconds: UInt32? = nil)
     /// Everything when `nil`.
     case resume(database: [UInt8]?)
+    case suspend
     case shutdown(ShutdownMode)
-    case unavailable(UnavailableCommand)
+    /// Everything when `nil`.
+    case database(DatabaseCommand, [UInt8]?)
+    /// Send one client away.
+    case killClient(id: UInt64)
 
     /// Whether only admins may run it.
     var needsAdmin: Bool {
         switch self {
         case .show(let what): what.needsAdmin
         case .showParameter, .setParameter: false
-        case .set, .reload, .pause, .resume, .shutdown, .unavailable: true
+        case .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient: true
         }
     }
 
     /// The command in a query, without the zero byte at its end.
     ///
-    /// The grammar is `WORD [WORD] [;]` and `SET WORD (= | TO) VALUE [;]`. Command words mean the same in
-    /// any case; names of databases do not.
+    /// The grammar is `WORD [WORD] [;]`, `SET WORD (= | TO) VALUE [;]`, and of our own
+    /// `PAUSE [WORD] TIMEOUT SECONDS [;]`. Command words mean the same in any case; names of databases do
+    /// not.
     /// - Throws: PgBouncer's error texts.
     public static func parse(_ query: [UInt8]) throws(ConsoleError) -> ConsoleCommand {
         if let assignment = try ConsoleLexer.assignment(query) {
             return set(key: assignment.key, value: assignment.value).orParameter
         }
         guard let words = try ConsoleLexer.words(query) else { throw .invalidCommand(query) }
-        guard let command = find(words.command, words.argument) else { throw .invalidCommand(query) }
-        switch command {
-        case .unavailable(.disable), .unavailable(.enable):
-            if words.argument == nil { throw ConsoleError("a database is required") }
-        case .show, .showParameter, .setParameter, .set, .reload, .pause, .resume, .shutdown, .unavailable:
-            break
+        if words.command == "pause", words.rest.count > 0 {
+            guard let pause = pause(words.argument, words.rest) else { throw .invalidCommand(query) }
+            return pause
+        }
+        guard words.rest.isEmpty, let command = try find(words.command, words.argument) else {
+            throw .invalidCommand(query)
         }
         return command
     }
 
-    private static func find(_ command: String, _ argument: [UInt8]?) -> ConsoleCommand? {
+    private static func find(
+        _ command: String, _ argument: [UInt8]?
+    ) throws(ConsoleError) -> ConsoleCommand? {
         switch command {
         case "show", "select":
             guard let argument else { return nil }
@@ -132,10 +157,37 @@ public enum ConsoleCommand: Equatable, Sendable {
             case _: return nil
             }
         case "suspend":
-            return argument == nil ? .unavailable(.suspend) : nil
+            return argument == nil ? .suspend : nil
+        case "kill_client":
+            guard let argument, let id = clientId(argument) else {
+                throw ConsoleError("invalid client pointer supplied")
+            }
+            return .killClient(id: id)
         case _:
-            return UnavailableCommand(rawValue: command).map(ConsoleCommand.unavailable)
+            guard let command = DatabaseCommand(rawValue: command) else { return nil }
+            if command.needsDatabase, argument == nil { throw ConsoleError("a database is required") }
+            return .database(command, argument)
         }
+    }
+
+    /// `PAUSE TIMEOUT 5`, `PAUSE db TIMEOUT 5`.
+    private static func pause(_ first: [UInt8]?, _ rest: [[UInt8]]) -> ConsoleCommand? {
+        guard let first, let seconds = rest.last.flatMap({ UInt32(String(decoding: $0, as: UTF8.self)) }),
+            seconds > 0
+        else { return nil }
+        switch rest.count {
+        case 1 where ConsoleLexer.lowercased(first) == "timeout":
+            return .pause(database: nil, limitSeconds: seconds)
+        case 2 where ConsoleLexer.lowercased(rest[0]) == "timeout":
+            return .pause(database: first, limitSeconds: seconds)
+        case _: return nil
+        }
+    }
+
+    /// A client's number, or what SHOW CLIENTS gives as its `ptr`.
+    private static func clientId(_ text: [UInt8]) -> UInt64? {
+        let digits = text.starts(with: Array("C-".utf8)) ? text.dropFirst(2) : text[...]
+        return UInt64(String(decoding: digits, as: UTF8.self))
     }
 
     /// An assignment to a parameter the console only pretends to have is another command.

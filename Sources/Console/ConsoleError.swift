@@ -63,6 +63,26 @@ public struct ConsoleError: Error, Equatable, Sendable {
     /// PAUSE while everything is.
     public static let alreadyPaused = ConsoleError("already suspended/paused")
 
+    /// What KILL_CLIENT tells its victim.
+    public static let adminDisconnect = ConsoleError(.adminShutdown, "admin forced disconnect")
+
+    /// KILL_CLIENT of a number that no client has.
+    public static let clientNotFound = ConsoleError("client not found")
+
+    /// Somebody else resumed what a PAUSE was still waiting for.
+    public static let pauseEnded = ConsoleError(
+        .queryCanceled, "the pause was ended by RESUME before all transactions had ended")
+
+    /// A PAUSE took longer than its own limit.
+    public static func pauseUndone(limitSeconds: UInt64) -> ConsoleError {
+        ConsoleError(
+            .queryCanceled,
+            "not all transactions have ended in \(limitSeconds) s: the pause has been undone")
+    }
+
+    /// A setting could not be changed.
+    public static func setFailed(_ reason: String) -> ConsoleError { ConsoleError("SET failed: \(reason)") }
+
     /// A command during a shutdown.
     public static let shuttingDown = ConsoleError("pooler is shutting down")
 

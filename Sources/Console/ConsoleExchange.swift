@@ -14,8 +14,13 @@ public enum ConsoleRequest: Equatable, Sendable {
     /// Read the configuration anew; answer with `done` or `failed`.
     case reload
     /// Carry out an order everywhere; answer with `done` or `failed` when every worker has acknowledged it.
-    /// `shutdownNow` is not answered: the session ends with the process.
-    case order(OrderKind, database: [UInt8]?)
+    /// `shutdownNow` is not answered: the session ends with the process. A PAUSE that takes longer than the
+    /// limit is to be undone.
+    case order(OrderKind, database: [UInt8]?, limitSeconds: UInt32? = nil)
+    /// Send the client with this number away; answer with `done` or `failed`.
+    case killClient(id: UInt64)
+    /// Change a setting until the next reload; answer with `done` or `failed`.
+    case set(key: String, value: String)
     /// Somebody on this connection wants the session with this key to give up what it waits for. The
     /// connection closes without an answer.
     case cancel(ConsoleCancelKey)

@@ -3,6 +3,8 @@ struct ConsoleLexer {
     private static let commandLimit = 15
     private static let argumentLimit = 63
     private static let valueLimit = 255
+    /// Most words behind the first.
+    private static let wordLimit = 3
 
     private let bytes: [UInt8]
     private var offset = 0
@@ -11,19 +13,23 @@ struct ConsoleLexer {
         self.bytes = bytes
     }
 
-    /// The parts of `WORD [WORD] [;]`, the command in lower case, or `nil` when the query has another form.
-    static func words(_ query: [UInt8]) throws(ConsoleError) -> (command: String, argument: [UInt8]?)? {
+    /// The parts of `WORD [WORD …] [;]`, the command in lower case, or `nil` when the query has another
+    /// form.
+    static func words(
+        _ query: [UInt8]
+    ) throws(ConsoleError) -> (command: String, argument: [UInt8]?, rest: [[UInt8]])? {
         var lexer = ConsoleLexer(query)
         lexer.skipSpace()
         guard let command = lexer.word() else { return nil }
-        let separated = lexer.skipSpace()
-        var argument: [UInt8]?
-        if separated { argument = lexer.word() }
+        var arguments: [[UInt8]] = []
+        while lexer.skipSpace(), arguments.count < wordLimit, let word = lexer.word() {
+            arguments.append(word)
+        }
         guard lexer.isAtEnd() else { return nil }
-        guard command.count <= commandLimit, argument?.count ?? 0 <= argumentLimit else {
+        guard command.count <= commandLimit, arguments.allSatisfy({ $0.count <= argumentLimit }) else {
             throw .badArguments
         }
-        return (lowercased(command), argument)
+        return (lowercased(command), arguments.first, Array(arguments.dropFirst()))
     }
 
     /// The parts of `SET WORD (= | TO) VALUE [;]`, or `nil` when the query has another form.

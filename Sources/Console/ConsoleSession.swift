@@ -144,6 +144,12 @@ public struct ConsoleSession: ~Copyable {
         input.removeAll()
     }
 
+    /// The client is sent away.
+    public mutating func end(because error: ConsoleError) {
+        guard phase != .closing else { return }
+        end(error)
+    }
+
     // MARK: Looking
 
     /// Whether bytes should be read from the client.
@@ -337,17 +343,23 @@ public struct ConsoleSession: ~Copyable {
         switch command {
         case .show(let what): return try request(what)
         case .showParameter, .setParameter: return nil
-        case .set: throw .notAvailable("SET")
+        case .set(let key, let value):
+            return .set(
+                key: ConsoleLexer.lowercased(key), value: String(decoding: value, as: UTF8.self))
         case .reload: return .reload
-        case .pause(let database):
+        case .pause(let database, let limit):
             if let database, ConsoleSession.isConsole(database) { throw .adminDatabase("pause") }
-            return .order(.pause, database: database)
+            return .order(.pause, database: database, limitSeconds: limit)
         case .resume(let database):
             return .order(.resume, database: database)
         case .shutdown(.immediate): return .order(.shutdownNow, database: nil)
         case .shutdown(.waitForServers): return .order(.shutdownWaitForServers, database: nil)
         case .shutdown(.waitForClients): return .order(.shutdownWaitForClients, database: nil)
-        case .unavailable(let name): throw .notAvailable(name.rawValue.uppercased())
+        case .suspend: throw .notAvailable("SUSPEND")
+        case .database(let command, let database):
+            if let database, ConsoleSession.isConsole(database) { throw .adminDatabase(command.verb) }
+            return .order(command.order, database: database)
+        case .killClient(let id): return .killClient(id: id)
         }
     }
 
@@ -382,14 +394,19 @@ public struct ConsoleSession: ~Copyable {
             return .tag(ConsoleTable.tag)
         case .show: return .tag(ConsoleTable.tag)
         case .showParameter(let parameter): return .table(PlainTables.parameter(parameter))
-        case .setParameter, .set:
+        case .setParameter:
             notice("SET ignored")
             return .tag("SET")
+        case .set(let key, let value):
+            let text = [key, value].map { String(decoding: $0, as: UTF8.self) }
+            return .tag("SET \(text[0])=\(text[1])")
         case .reload: return .tag("RELOAD")
         case .pause: return .tag("PAUSE")
         case .resume: return .tag("RESUME")
         case .shutdown: return .tag("SHUTDOWN")
-        case .unavailable(let name): return .tag(name.rawValue.uppercased())
+        case .suspend: return .tag("SUSPEND")
+        case .database(let command, _): return .tag(command.rawValue.uppercased())
+        case .killClient: return .tag("KILL_CLIENT")
         }
     }
 

@@ -46,9 +46,18 @@ enum PlainTables {
         \tSHOW HELP|VERSION|STATE|CONFIG
         \tSHOW DATABASES|POOLS|USERS|CLIENTS|SERVERS|LISTS
         \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS
+        \tSET key = arg
         \tRELOAD
-        \tPAUSE [<db>]
+        \tPAUSE [<db>] [TIMEOUT <seconds>]
         \tRESUME [<db>]
-        \tSHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]
+        \tDISABLE <db>
+        \tENABLE <db>
+        \tRECONNECT [<db>]
+        \tKILL [<db>]
+        \tKILL_CLIENT <client_id>
+        \tSUSPEND
+        \tSHUTDOWN
+        \tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
+        \tWAIT_CLOSE [<db>]
         """
 }

@@ -84,6 +84,8 @@ public enum Action: BitwiseCopyable {
     case log(LogLevel, offset: Int, count: Int)
     /// The order with this number has been carried out.
     case acknowledge(epoch: UInt64)
+    /// There is nothing here that the order with this number is about.
+    case acknowledgeMissing(epoch: UInt64)
     /// No client (or, when waiting for servers, no server) is left: the worker may end.
     case drained
 }

@@ -163,7 +163,7 @@ extension PoolCore {
         if !pools[pool].welcomeWaiters.isEmpty { publishWaiting(pool) }
         if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
-        checkPauses()
+        checkPendingOrders()
         if lifecycle.isShuttingDown { checkDrained() }
     }
 

@@ -105,6 +105,7 @@ extension PoolCore {
     {
         var database = Database(name: name, definition: definition, isAuto: isAuto)
         database.lastUse = now
+        database.isKilled = lifecycle.pausesNewDatabases
         databases.append(database)
         databaseIndex[name] = databases.count - 1
         return databases.count - 1

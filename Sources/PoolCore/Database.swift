@@ -11,8 +11,10 @@ struct Database {
     var definition: DatabaseDefinition
     /// Made from the `*` entry when it was first asked for.
     var isAuto: Bool
-    /// PAUSE is in force for it.
+    /// PAUSE or KILL of this database is in force.
     var isPaused = false
+    /// KILL of all databases is in force and it has not been resumed by name.
+    var isKilled = false
     /// DISABLE is in force for it.
     var isDisabled = false
     /// No longer in the configuration; kept because records name it by index.
@@ -37,6 +39,9 @@ struct Database {
         self.definition = definition
         self.isAuto = isAuto
     }
+
+    /// Whether its clients have to wait for RESUME.
+    var isHeld: Bool { isPaused || isKilled }
 
     /// Whether new servers may be opened for it.
     var isUsable: Bool { !isRemoved && !isDisabled }

@@ -258,6 +258,6 @@ extension PoolCore {
 
     /// Whether the clients of a pool have to wait for RESUME.
     func isPaused(_ pool: Handle<Pool>) -> Bool {
-        lifecycle.isPaused || databases[Int(pools[pool].database)].isPaused
+        lifecycle.isPaused || databases[Int(pools[pool].database)].isHeld
     }
 }

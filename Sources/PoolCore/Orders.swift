@@ -52,7 +52,7 @@ extension PoolCore {
     }
 
     private mutating func carryOut(_ order: Order) {
-        let index = order.database.flatMap { databaseIndex[$0] }
+        let index = target(of: order)
         // An order for a database that does not exist here has nothing to do here.
         let isElsewhere = order.database != nil && index == nil
         switch order.kind {
@@ -60,9 +60,9 @@ extension PoolCore {
             if let index { databases[index].isPaused = true } else { lifecycle.isPaused = true }
             lifecycle.pendingPauses.append((index, order.epoch))
             closeFree(of: index)
-            return checkPauses()
+            return checkPendingOrders()
         case .resume where !isElsewhere:
-            resumeService(index, isGlobal: index == nil)
+            resumeService(index)
         case .shutdownWaitForClients:
             lifecycle.waitsForClients = true
         case .shutdownWaitForServers:
@@ -75,12 +75,87 @@ extension PoolCore {
             leave()
         case .disable, .enable:
             if let index { databases[index].isDisabled = order.kind == .disable }
-        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .killClient:
+        case .kill where !isElsewhere:
+            kill(index)
+        case .killClient:
+            guard killClient(order.argument) else {
+                return actions.append(.acknowledgeMissing(epoch: order.epoch))
+            }
+        case .waitClose where !isElsewhere:
+            lifecycle.pendingCloses.append((index, order.epoch))
+            return checkPendingOrders()
+        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose:
             break
         }
         actions.append(.acknowledge(epoch: order.epoch))
         if lifecycle.isShuttingDown { checkDrained() }
     }
+
+    /// The database an order names. Where it is to be remembered, one that nobody has asked for here yet is
+    /// made from the `*` entry.
+    private mutating func target(of order: Order) -> Int? {
+        guard let name = order.database else { return nil }
+        switch order.kind {
+        case .pause, .resume, .kill, .disable, .enable: return databaseNumber(name)
+        case .reconnect, .waitClose, .killClient, .reopen, .drain, .shutdownNow, .shutdownWaitForClients,
+            .shutdownWaitForServers:
+            return databaseIndex[name]
+        }
+    }
+
+    // MARK: Killing
+
+    /// Sends the clients of a database (or of all) away, closes its servers, and holds who comes until
+    /// RESUME.
+    private mutating func kill(_ database: Int?) {
+        if database == nil { lifecycle.pausesNewDatabases = true }
+        for index in databases.indices
+        where (database == nil || database == index) && !databases[index].isRemoved
+            && databases[index].peer == 0
+        {
+            if database == nil { databases[index].isKilled = true } else { databases[index].isPaused = true }
+        }
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot), clients[client].database >= 0,
+                database == nil || Int(clients[client].database) == database
+            else { continue }
+            switch clients[client].state {
+            case .idle, .waiting, .waitingForWelcome, .linked, .moving:
+                fail(client, .administrator(.killed))
+            case .startup, .authenticating, .relayed, .cancelling, .waitingForPeer: continue
+            }
+        }
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot), !servers[server].isMessenger,
+                database == nil || Int(pools[servers[server].pool].database) == database
+            else { continue }
+            switch servers[server].state {
+            case .idle, .connecting, .startup, .tested, .beingCancelled:
+                closeServer(server, reason: "database removed")
+            case .lending, .linked: servers[server].needsClose = true
+            case .cancelling: continue
+            }
+        }
+    }
+
+    /// Sends one client away; false when there is none here with this number.
+    private mutating func killClient(_ id: UInt64) -> Bool {
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot), clients[client].id == id else { continue }
+            switch clients[client].state {
+            case .startup, .authenticating: return false
+            case .relayed:
+                // A message of ours could stand in the middle of one of the console's.
+                closeClient(client, .now, reason: "admin forced disconnect")
+            case .idle, .waiting, .waitingForWelcome, .linked, .moving, .cancelling, .waitingForPeer:
+                fail(client, .administrator(.disconnect))
+            }
+            return true
+        }
+        return false
+    }
+
+    // MARK: Pausing
 
     /// Closes what is free or being opened; a paused database keeps only servers in use.
     private mutating func closeFree(of database: Int?) {
@@ -99,18 +174,36 @@ extension PoolCore {
         }
     }
 
-    /// Acknowledges the pauses after which no server is in use any more.
-    mutating func checkPauses() {
-        guard !lifecycle.pendingPauses.isEmpty else { return }
+    /// Acknowledges the pauses after which no server is in use any more, and the waits for servers that were
+    /// to be closed.
+    mutating func checkPendingOrders() {
+        guard !lifecycle.pendingPauses.isEmpty || !lifecycle.pendingCloses.isEmpty else { return }
         var open: [(database: Int?, epoch: UInt64)] = []
-        for pause in lifecycle.pendingPauses {
-            if isInUse(pause.database) {
-                open.append(pause)
+        for order in lifecycle.pendingPauses {
+            if isInUse(order.database) {
+                open.append(order)
             } else {
-                actions.append(.acknowledge(epoch: pause.epoch))
+                actions.append(.acknowledge(epoch: order.epoch))
             }
         }
         lifecycle.pendingPauses = open
+        open = []
+        for order in lifecycle.pendingCloses {
+            if isToBeClosed(order.database) {
+                open.append(order)
+            } else {
+                actions.append(.acknowledge(epoch: order.epoch))
+            }
+        }
+        lifecycle.pendingCloses = open
+    }
+
+    private func isToBeClosed(_ database: Int?) -> Bool {
+        for slot in 0..<servers.slotLimit {
+            guard let server = servers.handle(at: slot), servers[server].needsClose else { continue }
+            if database == nil || Int(pools[servers[server].pool].database) == database { return true }
+        }
+        return false
     }
 
     private func isInUse(_ database: Int?) -> Bool {
@@ -125,17 +218,29 @@ extension PoolCore {
         return false
     }
 
-    private mutating func resumeService(_ database: Int?, isGlobal: Bool) {
-        if isGlobal { lifecycle.isPaused = false }
-        if let database { databases[database].isPaused = false }
-        // Pauses that were still waiting are over too; whoever ordered them is told.
-        for pause in lifecycle.pendingPauses where isGlobal || pause.database == database {
-            actions.append(.acknowledge(epoch: pause.epoch))
+    /// Ends the pause of a database, or the general one and what a KILL of everything has paused.
+    private mutating func resumeService(_ database: Int?) {
+        if let database {
+            databases[database].isPaused = false
+            databases[database].isKilled = false
+        } else {
+            lifecycle.isPaused = false
+            lifecycle.pausesNewDatabases = false
+            for index in databases.indices { databases[index].isKilled = false }
         }
-        lifecycle.pendingPauses.removeAll { isGlobal || $0.database == database }
+        // Pauses that were still waiting are over too; whoever ordered them is told.
+        var others: [(database: Int?, epoch: UInt64)] = []
+        for pause in lifecycle.pendingPauses {
+            if pause.database == database {
+                actions.append(.acknowledge(epoch: pause.epoch))
+            } else {
+                others.append(pause)
+            }
+        }
+        lifecycle.pendingPauses = others
         for slot in 0..<pools.slotLimit {
             guard let pool = pools.handle(at: slot) else { continue }
-            if database == nil || Int(pools[pool].database) == database! {
+            if database == nil || Int(pools[pool].database) == database {
                 serveWaiters(pool)
                 openServers(pool)
             }

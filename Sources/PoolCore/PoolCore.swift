@@ -263,8 +263,12 @@ struct Lifecycle {
     var waitsForServers = false
     /// The worker is to go: what is here moves to the others.
     var isLeaving = false
-    /// Orders that are acknowledged when they are done: a pause, by database name (nil: all).
+    /// A KILL of everything is in force: databases that come up are paused too.
+    var pausesNewDatabases = false
+    /// Orders that are acknowledged when they are done: a pause, by database (nil: all).
     var pendingPauses: [(database: Int?, epoch: UInt64)] = []
+    /// Likewise: who waits until no server is left that is to be closed.
+    var pendingCloses: [(database: Int?, epoch: UInt64)] = []
     /// `drained` has been said.
     var isDrained = false
 

@@ -208,7 +208,7 @@ extension PoolCore {
                 definition.maxDatabaseClientConnections.map(Int.init) ?? settings.maxDatabaseClientConnections
             )
             rows.append(database.clientCount)
-            rows.append(database.isPaused)
+            rows.append(database.isHeld)
             rows.append(database.isDisabled)
         }
     }

@@ -39,7 +39,7 @@ extension PoolCore {
             poolUpkeep(pool)
         }
         databaseUpkeep()
-        checkPauses()
+        checkPendingOrders()
         if lifecycle.isLeaving { leaveUpkeep() }
         if lifecycle.isShuttingDown { checkDrained() }
         let isEmpty = servers.count == 0 && clients.count == 0
@@ -301,11 +301,16 @@ extension PoolCore {
         for index in databases.indices where databases[index].isAuto && !databases[index].isRemoved {
             if databases[index].serverCount > 0 || databases[index].clientCount > 0 {
                 databases[index].lastUse = now
-            } else if limit > 0, now &- databases[index].lastUse >= limit, !databases[index].isPaused {
+            } else if limit > 0, now &- databases[index].lastUse >= limit, !isRemembered(index) {
                 databases[index].isRemoved = true
                 databaseIndex.removeValue(forKey: databases[index].name)
             }
         }
+    }
+
+    /// Whether an operator has said something about a database that would be forgotten with it.
+    private func isRemembered(_ database: Int) -> Bool {
+        databases[database].isPaused || databases[database].isDisabled || lifecycle.pausesNewDatabases
     }
 
     /// Copies the counts of a pool's clients and servers into the shared segment.

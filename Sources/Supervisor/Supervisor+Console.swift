@@ -15,8 +15,6 @@ struct ConsoleService {
     var lastNumber: UInt64 = 0
     /// What sessions that have ended, and those that go on, did: the counters of database pgbouncer.
     var totals = PoolTotals()
-    /// Databases that PAUSE named.
-    var pausedDatabases: Set<[UInt8]> = []
     /// When the control socket is looked at again, after descriptors were short.
     var nextAcceptNanoseconds: UInt64?
 
@@ -82,6 +80,12 @@ extension Supervisor {
         if connection.isOver { close(connection) }
     }
 
+    /// Ends a session from here.
+    func endSession(_ connection: ConsoleConnection) {
+        connection.session.end(because: .adminDisconnect)
+        serve(connection)
+    }
+
     private func close(_ connection: ConsoleConnection) {
         connection.close()
         console.connections.removeAll { $0.id == connection.id }
@@ -98,12 +102,16 @@ extension Supervisor {
         case .configuration:
             connection.session.answer(.configuration(configuration.configRows()))
         case .state:
-            connection.session.answer(.state(isPaused ? .paused : .active))
+            connection.session.answer(.state(inForce.isPaused ? .paused : .active))
         case .reload: requestReload(for: connection.id)
-        case .order(let kind, let database):
-            do throws(ConsoleError) { try carryOut(kind, database, for: connection) } catch {
+        case .order(let kind, let database, let limit):
+            do throws(ConsoleError) {
+                try carryOut(kind, database, limitSeconds: limit, for: connection)
+            } catch {
                 connection.session.answer(.failed(error))
             }
+        case .killClient(let id): killClient(id, for: connection)
+        case .set(let key, let value): set(key, to: value, for: connection)
         case .cancel(let key): cancel(key)
         }
     }
@@ -115,61 +123,6 @@ extension Supervisor {
         return counters.databases() + [own]
     }
 
-    // MARK: Orders
-
-    private func carryOut(
-        _ kind: OrderKind, _ database: [UInt8]?, for connection: ConsoleConnection
-    ) throws(ConsoleError) {
-        switch kind {
-        case .shutdownNow: return beginShutdown(.immediate)
-        case .shutdownWaitForClients: return endByCommand(.waitForClients, connection)
-        case .shutdownWaitForServers: return endByCommand(.waitForServers, connection)
-        case .pause: try checkPause(database)
-        case .resume: try checkResume(database)
-        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain: break
-        }
-        let what = database.map { " " + String(decoding: $0, as: UTF8.self) } ?? ""
-        log.write(.log, "\(connection.user) gave the command \(kind)\(what)")
-        order(kind, database: database, waiter: connection.id)
-    }
-
-    private func endByCommand(_ mode: ShutdownMode, _ connection: ConsoleConnection) {
-        log.write(.log, "\(connection.user) gave the command to shut down")
-        connection.session.answer(.done)
-        beginShutdown(mode)
-    }
-
-    private func checkPause(_ database: [UInt8]?) throws(ConsoleError) {
-        guard shutdown == nil else { throw .shuttingDown }
-        guard let database else {
-            guard !isPaused else { throw .alreadyPaused }
-            isPaused = true
-            return
-        }
-        let name = String(decoding: database, as: UTF8.self)
-        guard configuration.database(named: name) != nil || configuration.autoDatabase != nil else {
-            throw .noSuchDatabase(database)
-        }
-        guard console.pausedDatabases.insert(database).inserted else { throw .alreadyPaused }
-    }
-
-    private func checkResume(_ database: [UInt8]?) throws(ConsoleError) {
-        guard shutdown == nil else { throw .shuttingDown }
-        guard let database else {
-            guard isPaused else { throw .notPaused }
-            isPaused = false
-            return
-        }
-        guard console.pausedDatabases.remove(database) != nil else { throw .databaseNotPaused(database) }
-    }
-
-    /// Gives a worker that has just started what was ordered before it was there.
-    func repeatOrders(to index: Int) {
-        for database in console.pausedDatabases.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            _ = send(.order(Order(epoch: epoch, kind: .pause, database: database)), to: index)
-        }
-    }
-
     /// Tells sessions that what they waited for is done, or why it is not.
     func answer(_ waiters: [ConsoleID], _ answer: ConsoleAnswer) {
         for id in waiters {
@@ -177,19 +130,6 @@ extension Supervisor {
             connection.session.answer(answer)
             serve(connection)
         }
-    }
-
-    /// Ctrl-C on a session that waits: the PAUSE it waits for ends, and the session hears of it.
-    private func cancel(_ key: ConsoleCancelKey) {
-        guard let connection = console.connections.first(where: { $0.session.cancelKey == key }),
-            case .pause(let database) = connection.session.waitingCommand
-        else { return }
-        for place in barriers.indices { barriers[place].waiters.removeAll { $0 == connection.id } }
-        if let database { console.pausedDatabases.remove(database) } else { isPaused = false }
-        order(.resume, database: database)
-        connection.session.answer(
-            .failed(ConsoleError(.queryCanceled, "canceling statement due to user request")))
-        serve(connection)
     }
 
     // MARK: Rows

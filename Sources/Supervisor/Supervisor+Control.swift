@@ -6,15 +6,21 @@ import System
 extension Supervisor {
     /// Tells every worker to do something, and waits for none of them.
     ///
-    /// - Parameter waiter: a console session to be answered when all have done it.
+    /// - Parameters:
+    ///   - waiter: a console session to be answered when all have done it.
+    ///   - limitSeconds: after this a PAUSE is undone.
     func order(
-        _ kind: OrderKind, database: [UInt8]? = nil, argument: UInt64 = 0, waiter: ConsoleID? = nil
+        _ kind: OrderKind, database: [UInt8]? = nil, argument: UInt64 = 0, waiter: ConsoleID? = nil,
+        limitSeconds: UInt32? = nil
     ) {
         epoch += 1
         let order = Order(epoch: epoch, kind: kind, database: database, argument: argument)
         var barrier = Barrier(
-            epoch: epoch, purpose: .order(kind), missing: [], deadlineNanoseconds: nil,
-            waiters: waiter.map { [$0] } ?? [])
+            epoch: epoch, purpose: .order(kind), missing: [],
+            deadlineNanoseconds: limitSeconds.map {
+                Clock.monotonicNanoseconds + UInt64($0) * 1_000_000_000
+            },
+            waiters: waiter.map { [$0] } ?? [], database: database, limitSeconds: limitSeconds ?? 0)
         for index in workers.indices where send(.order(order), to: index) { barrier.missing.insert(index) }
         if kind == .resume { endPauses(database: database) }
         barriers.append(barrier)
@@ -51,7 +57,6 @@ extension Supervisor {
         case .ready:
             workers[index].isReady = true
             segment.segment.worker(index).state = .ready
-            repeatOrders(to: index)
             announceWhenReady()
         case .acknowledged(let epoch, let problem):
             acknowledge(epoch, by: index, problem: String(decoding: problem, as: UTF8.self))
@@ -79,8 +84,8 @@ extension Supervisor {
         case .shutdownNow: return beginShutdown(.immediate)
         case .shutdownWaitForClients: return beginShutdown(.waitForClients)
         case .shutdownWaitForServers: return beginShutdown(.waitForServers)
-        case .pause: if request.database == nil { isPaused = true }
-        case .resume: if request.database == nil { isPaused = false }
+        case .pause: if request.database == nil { inForce.isPaused = true }
+        case .resume: if request.database == nil { _ = inForce.resume() }
         case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain: break
         }
         order(request.kind, database: request.database, argument: request.argument)
@@ -99,7 +104,11 @@ extension Supervisor {
     private func acknowledge(_ epoch: UInt64, by index: Int, problem: String) {
         guard let place = barriers.firstIndex(where: { $0.epoch == epoch }) else { return }
         barriers[place].missing.remove(index)
-        if !problem.isEmpty { barriers[place].problems.append("worker \(index): \(problem)") }
+        if problem.isEmpty {
+            barriers[place].isFound = true
+        } else if barriers[place].purpose != .order(.killClient) {
+            barriers[place].problems.append("worker \(index): \(problem)")
+        }
         settleBarriers()
     }
 
@@ -112,6 +121,8 @@ extension Supervisor {
 
     /// Gives up on workers that do not answer in time.
     func expireBarriers(_ now: UInt64) {
+        let overdue = barriers.filter { $0.deadlineNanoseconds.map { $0 <= now } ?? false }
+        for pause in overdue where pause.purpose == .order(.pause) { giveUp(pause) }
         for place in barriers.indices {
             guard let time = barriers[place].deadlineNanoseconds, time <= now else { continue }
             let names = barriers[place].missing.sorted().map { "worker \($0)" }.joined(separator: ", ")
@@ -121,9 +132,11 @@ extension Supervisor {
         settleBarriers()
     }
 
-    /// RESUME ends every PAUSE that still waits for transactions.
+    /// RESUME ends the PAUSE that still waits for transactions.
     private func endPauses(database: [UInt8]?) {
-        for place in barriers.indices where barriers[place].purpose == .order(.pause) {
+        for place in barriers.indices
+        where barriers[place].purpose == .order(.pause) && barriers[place].database == database {
+            barriers[place].isInterrupted = !barriers[place].missing.isEmpty
             barriers[place].missing = []
         }
     }
@@ -135,8 +148,13 @@ extension Supervisor {
             for problem in barrier.problems { log.write(.error, problem) }
             switch barrier.purpose {
             case .reload: reloadDone(barrier)
-            case .order:
-                let problem = barrier.problems.first.map { ConsoleError($0) }
+            case .setting:
+                let problem = barrier.problems.first.map { ConsoleError.setFailed($0) }
+                answer(barrier.waiters, problem.map { .failed($0) } ?? .done)
+            case .order(let kind):
+                var problem = barrier.problems.first.map { ConsoleError($0) }
+                if barrier.isInterrupted { problem = .pauseEnded }
+                if kind == .killClient, !barrier.isFound { problem = .clientNotFound }
                 answer(barrier.waiters, problem.map { .failed($0) } ?? .done)
             }
         }

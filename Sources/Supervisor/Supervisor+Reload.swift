@@ -71,9 +71,20 @@ extension Supervisor {
     }
 
     private func commit(_ new: Configuration, _ newImage: [UInt8]) {
+        do throws(ConsoleError) { try distribute(new, newImage, purpose: .reload) } catch {
+            refuseReload([error.message])
+        }
+    }
+
+    /// Puts a checked configuration into force here and has every worker use it.
+    ///
+    /// - Throws: when it cannot be passed on; then nothing has changed.
+    func distribute(
+        _ new: Configuration, _ newImage: [UInt8], purpose: Barrier.Purpose, waiters: [ConsoleID] = []
+    ) throws(ConsoleError) {
         let descriptor: Int32
         do { descriptor = try SharedMemory.sealedCopy("pgsluice-configuration", of: newImage) } catch {
-            return refuseReload(["cannot pass the configuration on: \(error)"])
+            throw ConsoleError("cannot pass the configuration on: \(error)")
         }
         defer { Descriptors.close(descriptor) }
         let old = configuration
@@ -82,11 +93,14 @@ extension Supervisor {
         image = newImage
         epoch += 1
         var barrier = Barrier(
-            epoch: epoch, purpose: .reload, missing: [],
-            deadlineNanoseconds: Clock.monotonicNanoseconds + Supervisor.commitNanoseconds)
+            epoch: epoch, purpose: purpose, missing: [],
+            deadlineNanoseconds: Clock.monotonicNanoseconds + Supervisor.commitNanoseconds, waiters: waiters)
         let message = ControlMessage.configuration(epoch: epoch, byteCount: UInt64(newImage.count))
         for index in workers.indices where send(message, to: index, passing: descriptor) {
             barrier.missing.insert(index)
+        }
+        for database in old.databases where new.database(named: database.name) == nil {
+            inForce.forget(Array(database.name.utf8))
         }
         openLog(configuration.settings)
         if old.settings.workers != configuration.settings.workers {
@@ -95,7 +109,8 @@ extension Supervisor {
         if (old.settings.tcpDeferAccept > 0) != (new.settings.tcpDeferAccept > 0) {
             listeners.setDeferAccept(new.settings.tcpDeferAccept > 0)
         }
-        for change in difference.changes { log.write(.log, "reload: \(change)") }
+        let what = purpose == .reload ? "reload" : "SET"
+        for change in difference.changes { log.write(.log, "\(what): \(change)") }
         barriers.append(barrier)
         settleBarriers()
     }

@@ -44,17 +44,19 @@ extension Supervisor {
 
     private func pauseBySignal() {
         if shutdown != nil { return log.write(.log, "got SIGUSR1 while shutting down, ignoring") }
-        if isPaused { return log.write(.log, "got SIGUSR1, but already paused/suspended") }
+        if inForce.isPaused { return log.write(.log, "got SIGUSR1, but already paused/suspended") }
         log.write(.log, "got SIGUSR1, pausing all activity")
-        isPaused = true
+        inForce.isPaused = true
         order(.pause)
     }
 
     private func resumeBySignal() {
         if shutdown != nil { return log.write(.log, "got SIGUSR2 while shutting down, ignoring") }
-        if !isPaused { return log.write(.log, "got SIGUSR2, but not paused/suspended") }
+        guard inForce.isAnythingPaused else {
+            return log.write(.log, "got SIGUSR2, but not paused/suspended")
+        }
         log.write(.log, "got SIGUSR2, continuing from PAUSE")
-        isPaused = false
+        _ = inForce.resume()
         order(.resume)
     }
 }

@@ -26,6 +26,9 @@ extension Supervisor {
         let slot = workers[index]
         let kept = [pair.second, slot.inbox, slot.resolver, wake] + senders + accepted.map(\.descriptor)
         let incarnation = segment.segment.worker(index).incarnation + 1
+        // Before the process: what was ordered is there when it looks for the first time.
+        var channel = ControlChannel(descriptor: pair.first)
+        for order in inForce.repeated(epoch: epoch) { _ = channel.send(.order(order)) }
         let process: Int32
         do throws(SystemError) {
             process = try ChildProcess.start(
@@ -39,16 +42,16 @@ extension Supervisor {
                         resolver: slot.resolver, supervisorWake: wake, segment: segment.memory,
                         segmentByteCount: segment.byteCount, startImage: startImage,
                         configurationImage: image, epoch: epoch,
-                        verbosity: arguments.verbosity, startsPaused: isPaused))
+                        verbosity: arguments.verbosity, startsPaused: inForce.isPaused))
             }
         } catch {
-            Descriptors.close(pair.first)
+            channel.close()
             return retryWorker(index, because: error)
         }
         segment.segment.worker(index).begin(
             pid: process, realtimeMicroseconds: Clock.realNanoseconds / 1000)
         workers[index].process = process
-        workers[index].channel = ControlChannel(descriptor: pair.first)
+        workers[index].channel = channel
         workers[index].incarnation = incarnation
         workers[index].isReady = false
         workers[index].isDrained = false

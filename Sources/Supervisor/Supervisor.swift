@@ -43,7 +43,8 @@ final class Supervisor {
     var averages: StatisticsAverages
     /// When the next statistics line is due, monotonic.
     var nextStatsNanoseconds: UInt64
-    var isPaused = false
+    /// What was ordered and stays so.
+    var inForce = OrdersInForce()
     /// Which workers are silent, and who takes new connections.
     var watch = WorkerWatch()
     /// How the instance is ending, once it is.

@@ -45,6 +45,8 @@ extension WorkerLoop {
                 ring.append(level, realtimeMicroseconds: core.wallClock, pid: processID, text: text)
             case .acknowledge(let epoch):
                 report(.acknowledged(epoch: epoch, problem: []))
+            case .acknowledgeMissing(let epoch):
+                report(.acknowledged(epoch: epoch, problem: Array("not found".utf8)))
             case .drained:
                 if isSupervisorLost { isEnding = true } else { report(.drained) }
             }

@@ -25,6 +25,20 @@ import Testing
         #expect(Configuration.parse(decoded).configuration?.settings.listenPort == 7001)
     }
 
+    @Test func aSettingIsOverriddenWhateverTheFilesSay() throws {
+        var changed = image
+        changed.override("listen_port", with: "7002")
+        changed.override("listen_port", with: "7003")
+        changed.override("pool_mode", with: "statement")
+        let decoded = try ConfigurationImage(decoding: changed.encode())
+        #expect(decoded == changed && decoded.overrides.count == 2)
+        let settings = Configuration.parse(decoded).configuration?.settings
+        #expect(settings?.listenPort == 7003 && settings?.poolMode == .statement)
+        changed.override("nothing", with: "1")
+        let errors = Configuration.parse(changed).errors
+        #expect(errors.count == 1 && errors[0].description.hasPrefix("SET: unknown setting"))
+    }
+
     /// Every prefix that does not end where a file ends is damaged, and none traps.
     @Test func cutBytesAreRefused() {
         let bytes = image.encode()

@@ -28,12 +28,19 @@ func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
         ("shutdown", .shutdown(.immediate)),
         ("SHUTDOWN wait_for_servers", .shutdown(.waitForServers)),
         ("SHUTDOWN WAIT_FOR_CLIENTS;", .shutdown(.waitForClients)),
-        ("kill", .unavailable(.kill)),
-        ("KILL shop", .unavailable(.kill)),
-        ("disable shop", .unavailable(.disable)),
-        ("suspend", .unavailable(.suspend)),
-        ("wait_close", .unavailable(.waitClose)),
-        ("kill_client 7", .unavailable(.killClient)),
+        ("pause timeout 5", .pause(database: nil, limitSeconds: 5)),
+        ("PAUSE shop TIMEOUT 60;", .pause(database: bytes("shop"), limitSeconds: 60)),
+        ("pause timeout", .pause(database: bytes("timeout"))),
+        ("pause timeout timeout 1", .pause(database: bytes("timeout"), limitSeconds: 1)),
+        ("kill", .database(.kill, nil)),
+        ("KILL shop", .database(.kill, bytes("shop"))),
+        ("disable shop", .database(.disable, bytes("shop"))),
+        ("enable shop", .database(.enable, bytes("shop"))),
+        ("reconnect", .database(.reconnect, nil)),
+        ("suspend", .suspend),
+        ("wait_close", .database(.waitClose, nil)),
+        ("kill_client 7", .killClient(id: 7)),
+        ("kill_client \"C-12\"", .killClient(id: 12)),
     ]
 
     @Test(arguments: commands)
@@ -45,6 +52,8 @@ func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
         "", ";", "show", "select", "show stats totals", "select 1", "SELECT version()", "foo", "show foo",
         "show version; show version", "show version --x", "-- show version", "reload x", "shutdown now",
         "pause x y", "pause my-db", "pause \"x", "set a", "set a=b c", "set a=", "set = b", "suspend x",
+        "pause timeout 0",
+        "pause timeout x", "pause a timeout", "pause a b 5", "pause a timeout 5 6", "reload timeout 5",
         "show;;",
         "\"show\"\"\" version", "select version ; ;",
     ]
@@ -73,6 +82,14 @@ func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
     @Test func someCommandsNeedADatabase() {
         for query in ["enable", "disable;"] {
             #expect(throws: ConsoleError("a database is required")) {
+                try ConsoleCommand.parse(bytes(query))
+            }
+        }
+    }
+
+    @Test func aClientIsNamedByItsNumber() {
+        for query in ["kill_client", "kill_client x", "kill_client 0x7f", "kill_client \"-1\""] {
+            #expect(throws: ConsoleError("invalid client pointer supplied")) {
                 try ConsoleCommand.parse(bytes(query))
             }
         }

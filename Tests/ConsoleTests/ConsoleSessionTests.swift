@@ -120,6 +120,15 @@ import Wire
             ("shutdown wait_for_clients", .order(.shutdownWaitForClients, database: nil), "SHUTDOWN"),
             ("shutdown wait_for_servers", .order(.shutdownWaitForServers, database: nil), "SHUTDOWN"),
             ("reload", .reload, "RELOAD"),
+            ("pause timeout 7", .order(.pause, database: nil, limitSeconds: 7), "PAUSE"),
+            ("kill", .order(.kill, database: nil), "KILL"),
+            ("kill Shop", .order(.kill, database: bytes("Shop")), "KILL"),
+            ("reconnect", .order(.reconnect, database: nil), "RECONNECT"),
+            ("disable shop", .order(.disable, database: bytes("shop")), "DISABLE"),
+            ("enable shop", .order(.enable, database: bytes("shop")), "ENABLE"),
+            ("wait_close", .order(.waitClose, database: nil), "WAIT_CLOSE"),
+            ("kill_client 7", .killClient(id: 7), "KILL_CLIENT"),
+            ("set Verbose = '1'", .set(key: "verbose", value: "1"), "SET Verbose=1"),
         ]
         for (query, expected, tag) in cases {
             var peer = Peer()
@@ -138,9 +147,10 @@ import Wire
         let cases = [
             ("foo", Self.error("invalid command 'foo', use SHOW HELP;")),
             ("pause pgbouncer", Self.error("cannot pause admin db: pgbouncer")),
-            ("kill shop", Self.error("KILL is not available in this version yet", "0A000")),
+            ("kill pgbouncer", Self.error("cannot kill admin db: pgbouncer")),
+            ("reconnect pgbouncer", Self.error("cannot reconnect admin db: pgbouncer")),
+            ("wait_close pgbouncer", Self.error("cannot wait in admin db: pgbouncer")),
             ("show fds", Self.error("SHOW FDS is not available in this version yet", "0A000")),
-            ("set verbose=1", Self.error("SET is not available in this version yet", "0A000")),
         ]
         var peer = Peer()
         for (query, expected) in cases {

@@ -91,9 +91,6 @@ import Wire
                     ConsoleSessionTests.error("invalid command '\(text)', use SHOW HELP;"), .ready,
                 ])
         }
-        _ = peer.send(Self.series("kill_client x"))
-        let replies = peer.replies()
-        #expect(replies.count == 5 && replies[0] == Self.parsed && replies.last == .ready)
         _ = peer.send(Self.execute("p") + Self.describe("P", "p") + Self.sync)
         let missing = peer.replies()
         #expect(missing.count == 2 && missing[0].state == "34000")

@@ -30,6 +30,8 @@ final class Rig {
     private(set) var answers: [(CancelTicket, Bool)] = []
     private(set) var drops: [[UInt8]] = []
     private(set) var acknowledged: [UInt64] = []
+    /// Orders about something that is not here.
+    private(set) var missing: [UInt64] = []
     private(set) var isDrained = false
     /// What was sent to other workers, and the server whose descriptor goes with it.
     private(set) var posted: [Post] = []
@@ -264,6 +266,7 @@ final class Rig {
             case .log(_, let offset, let count):
                 log.append(String(decoding: output(offset, count), as: UTF8.self))
             case .acknowledge(let epoch): acknowledged.append(epoch)
+            case .acknowledgeMissing(let epoch): missing.append(epoch)
             case .detach(let connection):
                 detached.insert(connection)
                 guard let peer = peers[connection] else { continue }

@@ -17,6 +17,9 @@ struct StubWorker: ~Copyable {
     var isLeaving = false
     var epoch: UInt64
     var configuration: Configuration?
+    /// Pauses are not done before this is over.
+    var holdsPauses = false
+    var heldPauses: [UInt64] = []
 
     init(_ context: consuming WorkerContext) {
         guard let segment = try? Segment.attach(memory: context.segment, byteCount: context.segmentByteCount),
@@ -97,8 +100,18 @@ struct StubWorker: ~Copyable {
             self.epoch = epoch
             send(.acknowledged(epoch: epoch, problem: configuration == nil ? Array("cannot".utf8) : []))
         case .order(let order):
-            log("worker \(context.index) got order \(order.kind)")
+            let database = order.database.map { " " + String(decoding: $0, as: UTF8.self) } ?? ""
+            log("worker \(context.index) got order \(order.kind)\(database)")
             switch order.kind {
+            case .pause where holdsPauses:
+                heldPauses.append(order.epoch)
+                return
+            // Worker 1 has a client of this number.
+            case .killClient where context.index != 1 || order.argument != 7:
+                return send(.acknowledged(epoch: order.epoch, problem: Array("not found".utf8)))
+            case .resume:
+                for epoch in heldPauses { send(.acknowledged(epoch: epoch, problem: [])) }
+                heldPauses = []
             case .shutdownNow: Process.exitNow(0)
             case .shutdownWaitForClients, .shutdownWaitForServers:
                 isEnding = true
@@ -153,6 +166,9 @@ struct StubWorker: ~Copyable {
                 log("line \(number) " + String(repeating: "x", count: 200))
             }
             answer = "flooded"
+        case "hold":
+            holdsPauses = true
+            answer = "held"
         case "mute":
             isMute = true
             answer = "muted"

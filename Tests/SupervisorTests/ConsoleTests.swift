@@ -67,6 +67,142 @@ import Testing
         #expect(try console.query("RESUME db")[0].text.contains("database db is not paused"))
     }
 
+    /// Goal: whoever waits for a pause is always answered, and what was paused goes on.
+    @Test(arguments: ["", " db"])
+    func aPauseThatDoesNotComeAboutCanBeEndedByOthers(database: String) throws {
+        let instance = try Instance()
+        #expect(try instance.ask("hold", worker: 1) == "held")
+        let waiting = try ConsoleClient(instance)
+        try waiting.send("PAUSE\(database)")
+        try instance.waitForLog("worker 1 got order pause\(database)")
+        let other = try ConsoleClient(controlSocket: instance.controlSocket)
+        #expect(try other.query("RESUME\(database)").map(\.type) == ["C"])
+        let answer = try waiting.untilReady()
+        #expect(answer.count == 1 && answer[0].text.contains("C57014"))
+        #expect(answer[0].text.contains("ended by RESUME"))
+    }
+
+    @Test func aPauseWithALimitIsUndoneWhenItIsOver() throws {
+        let instance = try Instance()
+        #expect(try instance.ask("hold", worker: 0) == "held")
+        let console = try ConsoleClient(instance)
+        let answer = try console.query("PAUSE TIMEOUT 1")
+        #expect(answer.count == 1 && answer[0].text.contains("C57014"))
+        #expect(answer[0].text.contains("not all transactions have ended in 1 s"))
+        try instance.waitForLog("worker 0 got order resume")
+        #expect(try console.query("RESUME")[0].text.contains("pooler is not paused/suspended"))
+        // One that comes about stays.
+        let quick = try Instance()
+        let second = try ConsoleClient(quick)
+        #expect(try second.query("PAUSE db TIMEOUT 1").map(\.type) == ["C"])
+        #expect(try second.query("RESUME db").map(\.type) == ["C"])
+    }
+
+    @Test func aPauseOutlivesItsSessionAndIsEndedByAnother() throws {
+        let instance = try Instance()
+        #expect(try instance.ask("hold", worker: 1) == "held")
+        do {
+            let waiting = try ConsoleClient(instance)
+            try waiting.send("PAUSE")
+            try instance.waitForLog("worker 1 got order pause")
+        }
+        let other = try ConsoleClient(instance)
+        #expect(try other.query("PAUSE")[0].text.contains("already suspended/paused"))
+        #expect(try other.query("RESUME").map(\.type) == ["C"])
+        #expect(try other.query("PAUSE db TIMEOUT 1")[0].text.contains("C57014"))
+    }
+
+    @Test func aKillIsEndedByResumeOfAllOrOfEach() throws {
+        let instance = try Instance()
+        let console = try ConsoleClient(instance)
+        #expect(try console.query("KILL").map(\.type) == ["C"])
+        #expect(try console.query("RESUME a").map(\.type) == ["C"])
+        #expect(try console.query("RESUME a")[0].text.contains("database a is not paused"))
+        #expect(try console.query("PAUSE b")[0].text.contains("already suspended/paused"))
+        #expect(try console.query("RESUME").map(\.type) == ["C"])
+        #expect(try console.query("RESUME b")[0].text.contains("database b is not paused"))
+        #expect(try console.query("KILL a").map(\.type) == ["C"])
+        #expect(try console.query("KILL a").map(\.type) == ["C"])
+        #expect(try console.query("RESUME")[0].text.contains("not paused"))
+        #expect(try console.query("RESUME a").map(\.type) == ["C"])
+        #expect(try console.query("PAUSE").map(\.type) == ["C"])
+        #expect(try console.query("KILL")[0].text.contains("already suspended/paused"))
+    }
+
+    /// Goal: what was ordered before holds in a worker that was not there.
+    @Test func aWorkerThatStartsLaterHearsWhatWasOrdered() throws {
+        let instance = try Instance(workers: 1)
+        let console = try ConsoleClient(controlSocket: instance.controlSocket)
+        for command in ["KILL", "RESUME a", "RESUME b", "PAUSE b", "DISABLE c", "DISABLE d", "ENABLE d"] {
+            #expect(try console.query(command).map(\.type) == ["C"], "\(command)")
+        }
+        _ = try? instance.ask("crash", worker: 0)
+        try instance.waitForLog("worker 0 got order disable c", count: 2)
+        let lines = instance.log.split(separator: "\n").filter { $0.contains("worker 0 got order") }
+        let orders = lines.map { String($0.split(separator: " got order ").last ?? "") }
+        #expect(
+            orders == [
+                "kill", "resume a", "resume b", "pause b", "disable c", "disable d", "enable d", "kill",
+                "resume a", "resume b", "pause b", "disable c",
+            ])
+    }
+
+    @Test func oneClientIsKilledWhereverItIs() throws {
+        let instance = try Instance()
+        let console = try ConsoleClient(instance)
+        #expect(try console.query("KILL_CLIENT 7").map(\.type) == ["C"])
+        #expect(try console.query("KILL_CLIENT 8")[0].text.contains("client not found"))
+        let victim = try ConsoleClient(controlSocket: instance.controlSocket)
+        let rows = try console.query("SHOW CLIENTS").filter { $0.type == "D" }
+        let id = rows[0].text.split(separator: " ").last!.filter(\.isNumber)
+        #expect(try console.query("KILL_CLIENT \(id)").map(\.type) == ["C"])
+        #expect(try victim.next()?.text.contains("admin forced disconnect") == true)
+        #expect(try victim.next() == nil)
+    }
+
+    @Test func aSettingChangesUntilTheNextReload() throws {
+        let instance = try Instance("default_pool_size = 7")
+        let console = try ConsoleClient(instance)
+        let changed = try console.query("SET default_pool_size = '9'")
+        #expect(changed.count == 1 && changed[0].text.contains("SET default_pool_size=9"))
+        for index in 0...1 { #expect(try instance.ask("setting default_pool_size", worker: index) == "9") }
+        let rows = try console.query("SHOW CONFIG").filter { $0.text.contains("default_pool_size") }
+        #expect(rows.count == 1 && rows[0].text.contains("9"))
+        // One that starts later, and one change after the other.
+        #expect(try console.query("SET max_client_conn = 55").map(\.type) == ["C"])
+        _ = try? instance.ask("exit 1", worker: 0)
+        try instance.waitForLog("exited with status 1")
+        #expect(try instance.ask("setting default_pool_size", worker: 0) == "9")
+        #expect(try instance.ask("setting max_client_conn", worker: 0) == "55")
+        for command in ["SET default_pool_size = x", "SET nothing = 1", "SET auth_file = '/x'"] {
+            let refusal = try console.query(command)
+            #expect(refusal.count == 1 && refusal[0].text.contains("SET failed: "), "\(command)")
+        }
+        // What only a restart changes is accepted, as PgBouncer does, and has no effect.
+        #expect(try console.query("SET listen_port = 1").map(\.type) == ["C"])
+        #expect(try instance.ask("setting default_pool_size", worker: 1) == "9")
+        #expect(try console.query("RELOAD").last?.type == "C")
+        #expect(try instance.ask("setting default_pool_size", worker: 1) == "7")
+    }
+
+    @Test func aDatabaseThatDoesNotExistIsNamed() throws {
+        let instance = try Instance()
+        let text = String(decoding: try FileSystem.read(instance.file), as: UTF8.self)
+        try FileSystem.remove(instance.file)
+        try FileSystem.create(
+            instance.file,
+            Array(
+                text.split(separator: "\n").map { $0 == "* = host=127.0.0.1" ? "a =" : $0 }
+                    .joined(separator: "\n").utf8), mode: 0o644)
+        let console = try ConsoleClient(instance)
+        #expect(try console.query("RELOAD").last?.type == "C")
+        for command in ["PAUSE", "KILL", "RECONNECT", "DISABLE", "ENABLE", "WAIT_CLOSE"] {
+            #expect(try console.query("\(command) b")[0].text.contains("no such database: b"))
+        }
+        #expect(try console.query("RECONNECT a").map(\.type) == ["C"])
+        #expect(try console.query("WAIT_CLOSE").map(\.type) == ["C"])
+    }
+
     @Test func shutdownEndsTheProcess() throws {
         let instance = try Instance()
         let console = try ConsoleClient(instance)

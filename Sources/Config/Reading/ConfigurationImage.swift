@@ -30,6 +30,16 @@ public struct ConfigurationImage: Equatable, Sendable {
     public var files: [File]
     /// Whether listening sockets were handed to us by a service manager.
     public var listenersArePassed: Bool
+    /// Settings of `[pgbouncer]` that SET has changed since the files were read, each once.
+    public private(set) var overrides: [Override] = []
+
+    /// A setting and the value that holds instead of the one in the files.
+    public struct Override: Equatable, Sendable {
+        /// The setting.
+        public let key: String
+        /// Its value, as a file would have it.
+        public let value: String
+    }
 
     /// The path that stands for environment variables, when there is no file.
     public static let environmentPath = "environment"
@@ -61,12 +71,18 @@ public struct ConfigurationImage: Equatable, Sendable {
         self = image
     }
 
+    /// Has a setting of `[pgbouncer]` be something else than the files say.
+    public mutating func override(_ key: String, with value: String) {
+        overrides.removeAll { $0.key == key }
+        overrides.append(Override(key: key, value: value))
+    }
+
     /// The bytes of a file; `nil` when it was not read.
     public func bytes(of path: String) -> [UInt8]? {
         files.first { $0.path.utf8.elementsEqual(path.utf8) }?.bytes
     }
 
-    private static let magic = Array("pgsluice image 1".utf8)
+    private static let magic = Array("pgsluice image 2".utf8)
 
     /// The image as bytes for another process.
     public func encode() -> [UInt8] {
@@ -77,6 +93,11 @@ public struct ConfigurationImage: Equatable, Sendable {
         }
         bytes.append(listenersArePassed ? 1 : 0)
         append(path.utf8)
+        append(String(overrides.count).utf8)
+        for override in overrides {
+            append(override.key.utf8)
+            append(override.value.utf8)
+        }
         for file in files {
             append(file.path.utf8)
             append(file.bytes)
@@ -96,14 +117,16 @@ public struct ConfigurationImage: Equatable, Sendable {
             defer { rest = rest.dropFirst(Int(count)) }
             return rest.prefix(Int(count))
         }
-        func takePath() throws(DecodingError) -> String {
-            guard let path = String(validating: try takeRun(), as: UTF8.self) else { throw .damaged }
-            return path
+        func takeText() throws(DecodingError) -> String {
+            guard let text = String(validating: try takeRun(), as: UTF8.self) else { throw .damaged }
+            return text
         }
         guard let flag = rest.popFirst(), flag <= 1 else { throw .damaged }
-        self.init(path: try takePath(), files: [], listenersArePassed: flag == 1)
+        self.init(path: try takeText(), files: [], listenersArePassed: flag == 1)
+        guard let count = Int(try takeText()), count >= 0 else { throw .damaged }
+        for _ in 0..<count { overrides.append(Override(key: try takeText(), value: try takeText())) }
         while !rest.isEmpty {
-            let path = try takePath()
+            let path = try takeText()
             files.append(File(path: path, bytes: Array(try takeRun())))
         }
     }

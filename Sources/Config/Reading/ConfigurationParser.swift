@@ -61,6 +61,14 @@ struct ConfigurationParser {
         configuration.peers.sort { $0.id < $1.id }
     }
 
+    /// Has settings be what SET has made them.
+    mutating func apply(_ overrides: [ConfigurationImage.Override]) {
+        for override in overrides {
+            place = Place(file: "SET", line: 0)
+            setting(override.key, override.value)
+        }
+    }
+
     /// Lets `conffile` show the file that was read when the file itself does not set it.
     mutating func nameConfigurationFile() {
         guard configuration.settings.configurationFile == nil, path != ConfigurationImage.environmentPath,

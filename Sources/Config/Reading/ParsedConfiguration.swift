@@ -16,6 +16,7 @@ extension Configuration {
     public static func parse(_ image: ConfigurationImage) -> ParsedConfiguration {
         var parser = ConfigurationParser(path: image.path)
         parser.parse { image.bytes(of: $0) }
+        parser.apply(image.overrides)
         parser.nameConfigurationFile()
         var validation = ConfigurationValidation(parser: parser)
         validation.check(listenersArePassed: image.listenersArePassed) { image.bytes(of: $0) != nil }

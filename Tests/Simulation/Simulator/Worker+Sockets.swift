@@ -213,7 +213,7 @@ extension Worker {
                 tell(other.index, .cancelRequested(key: key, ticket))
             }
             afterwards.append(.cancelBroadcast(client, workers: others.count))
-        case .acknowledge(let epoch):
+        case .acknowledge(let epoch), .acknowledgeMissing(let epoch):
             if epoch > 0 { acknowledged.insert(epoch) }
         case .drained:
             isDrained = true

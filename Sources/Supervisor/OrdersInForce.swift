@@ -1,0 +1,73 @@
+import SharedState
+
+/// What operators have ordered and what stays so until they say otherwise: a worker that starts later, and
+/// the console, go by it.
+struct OrdersInForce {
+    /// PAUSE of everything.
+    var isPaused = false
+    /// KILL of everything, which like PgBouncer's pauses each database: RESUME ends it, for all of them or
+    /// one by one.
+    private(set) var isKilled = false
+    /// Databases that PAUSE or KILL named.
+    private var pausedDatabases: Set<[UInt8]> = []
+    /// Databases that RESUME has named since the KILL.
+    private var resumedDatabases: Set<[UInt8]> = []
+    private var disabledDatabases: Set<[UInt8]> = []
+
+    /// Whether a plain RESUME has something to end.
+    var isAnythingPaused: Bool { isPaused || isKilled }
+
+    /// Notes a KILL of everything.
+    mutating func kill() {
+        isKilled = true
+        resumedDatabases = []
+    }
+
+    /// Notes a PAUSE or KILL of one database; `false` when it is paused already.
+    mutating func pause(_ database: [UInt8]) -> Bool {
+        guard !isHeld(database) else { return false }
+        pausedDatabases.insert(database)
+        return true
+    }
+
+    /// Notes a RESUME of everything; `false` when there was nothing to end.
+    mutating func resume() -> Bool {
+        defer { (isPaused, isKilled) = (false, false) }
+        return isAnythingPaused
+    }
+
+    /// Notes a RESUME of one database; `false` when it was not paused.
+    mutating func resume(_ database: [UInt8]) -> Bool {
+        guard isHeld(database) else { return false }
+        pausedDatabases.remove(database)
+        if isKilled { resumedDatabases.insert(database) }
+        return true
+    }
+
+    /// Notes DISABLE or ENABLE.
+    mutating func setDisabled(_ database: [UInt8], _ isDisabled: Bool) {
+        if isDisabled { disabledDatabases.insert(database) } else { disabledDatabases.remove(database) }
+    }
+
+    /// Forgets a database that is not configured any more: one that comes back under its name is another one.
+    mutating func forget(_ database: [UInt8]) {
+        pausedDatabases.remove(database)
+        resumedDatabases.remove(database)
+        disabledDatabases.remove(database)
+    }
+
+    /// What a worker that starts is to be told, in order; the general pause it begins with.
+    func repeated(epoch: UInt64) -> [Order] {
+        func orders(_ kind: OrderKind, _ databases: Set<[UInt8]>) -> [Order] {
+            databases.sorted { $0.lexicographicallyPrecedes($1) }.map {
+                Order(epoch: epoch, kind: kind, database: $0)
+            }
+        }
+        return (isKilled ? [Order(epoch: epoch, kind: .kill)] : []) + orders(.resume, resumedDatabases)
+            + orders(.pause, pausedDatabases) + orders(.disable, disabledDatabases)
+    }
+
+    private func isHeld(_ database: [UInt8]) -> Bool {
+        pausedDatabases.contains(database) || isKilled && !resumedDatabases.contains(database)
+    }
+}
