@@ -86,8 +86,7 @@ extension PoolCore {
     private mutating func cancelWaiting(_ client: Handle<Client>) {
         moveClient(client, to: .idle)
         clients[client].isCancelled = true
-        clients[client].queryStart = 0
-        clients[client].transactionStart = 0
+        abandonRequest(client)
         let start = output.count
         output.appendErrorResponse(.error, .queryCanceled, "canceling statement due to user request")
         send(clients[client].connection, from: start)

@@ -220,7 +220,7 @@ extension PoolCore {
         _ client: Handle<Client>, _ type: UInt8, _ bytes: RawSpan, _ offset: Int, _ total: Int
     ) -> Verdict {
         let server = clients[client].server
-        if clients[client].queryStart == 0 { beginRequest(client) }
+        if clients[client].queryStart == 0, type != FrontendMessage.terminate { beginRequest(client) }
         if servers[server].isCopyingIn, !isAllowedInCopy(type, server) {
             fail(client, .violation(.unexpectedInCopy(type: type)))
             return .closed
@@ -366,6 +366,23 @@ extension PoolCore {
         if clients[client].transactionStart == 0 {
             clients[client].transactionStart = now
             pools[pool].counters.add(.transactions, 1)
+        }
+    }
+
+    /// Puts the times of what a client has under way, and will not see the end of, into the histograms: every
+    /// query and transaction that was counted is there once. The totals leave such times out, as PgBouncer's.
+    @inline(never)
+    mutating func abandonRequest(_ client: Handle<Client>) {
+        let pool = clients[client].pool
+        if clients[client].queryStart != 0 {
+            let time = (now &- clients[client].queryStart) / 1000
+            pools[pool].counters.record(.query, microseconds: time)
+            clients[client].queryStart = 0
+        }
+        if clients[client].transactionStart != 0 {
+            let time = (now &- clients[client].transactionStart) / 1000
+            pools[pool].counters.record(.transaction, microseconds: time)
+            clients[client].transactionStart = 0
         }
     }
 

@@ -44,6 +44,7 @@ extension PoolCore {
             output.append("s)")
             log(.log, from: start)
         }
+        abandonRequest(client)
         let server = clients[client].server
         let state = clients[client].state
         if state == .linked { part(client, server) }

@@ -159,10 +159,37 @@ extension PoolCore {
         }
     }
 
+    /// Each query, transaction and assignment that was counted is in the histogram, or under way.
+    private func checkStatistics(_ pool: Handle<Pool>, _ faults: inout [String]) {
+        #if CANARY
+            // It would be noticed here before it does what it is planted for.
+            if Canary.isPlanted(.deadlineLeftArmed) { return }
+        #endif
+        let counters = pools[pool].counters
+        var (queries, transactions, waits) = (0, 0, 0)
+        for bucket in 0..<Histogram.bucketCount {
+            queries += Int(counters.count(.query, bucket: bucket))
+            transactions += Int(counters.count(.transaction, bucket: bucket))
+            waits += Int(counters.count(.wait, bucket: bucket))
+        }
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot), clients[client].pool == pool else { continue }
+            if clients[client].queryStart != 0 { queries += 1 }
+            if clients[client].transactionStart != 0 { transactions += 1 }
+        }
+        for (name, counter, found) in [
+            ("queries", PoolCounter.queries, queries), ("transactions", .transactions, transactions),
+            ("assignments", .serverAssignments, waits),
+        ] where Int(counters[counter]) != found {
+            faults.append("pool \(pool.slot) has counted \(counters[counter]) \(name), and has \(found)")
+        }
+    }
+
     private func checkPools(_ faults: inout [String], _ holders: inout Holders) {
         for slot in 0..<pools.slotLimit {
             guard let handle = pools.handle(at: slot) else { continue }
             let pool = pools[handle]
+            if !pool.isPeer { checkStatistics(handle, &faults) }
             holders.retain(pool.welcomeParameters)
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)

@@ -89,9 +89,13 @@ extension PoolCore {
         servers[server].beginGroup = servers[server].settledGroup
         clients[client].unnamedGroup = servers[server].settledGroup
         clients[client].namesGroup = servers[server].settledGroup
-        let counters = pools[servers[server].pool].counters
-        counters.add(.serverAssignments, 1)
-        counters.add(.waitMicroseconds, (now &- clients[client].waitStart) / 1000)
+        if clients[client].replication == .none {
+            let counters = pools[servers[server].pool].counters
+            let waitTime = (now &- clients[client].waitStart) / 1000
+            counters.add(.serverAssignments)
+            counters.add(.waitMicroseconds, waitTime)
+            counters.record(.wait, microseconds: waitTime)
+        }
         #if CANARY
             if Canary.isPlanted(.parameterLeft) { return }
         #endif

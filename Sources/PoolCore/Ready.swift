@@ -64,14 +64,18 @@ extension PoolCore {
         let isIdle = status == TransactionStatus.idle.rawValue
         if servers[server].replies.isEmpty {
             let counters = pools[pool].counters
-            counters.add(.queryMicroseconds, (now &- clients[client].queryStart) / 1000)
+            let queryTime = (now &- clients[client].queryStart) / 1000
+            counters.add(.queryMicroseconds, queryTime)
+            counters.record(.query, microseconds: queryTime)
             #if CANARY
                 let start = clients[client].queryStart
                 defer { if Canary.isPlanted(.deadlineLeftArmed) { clients[client].queryStart = start } }
             #endif
             clients[client].queryStart = 0
             if isIdle {
-                counters.add(.transactionMicroseconds, (now &- clients[client].transactionStart) / 1000)
+                let transactionTime = (now &- clients[client].transactionStart) / 1000
+                counters.add(.transactionMicroseconds, transactionTime)
+                counters.record(.transaction, microseconds: transactionTime)
                 clients[client].transactionStart = 0
             }
         }

@@ -18,7 +18,7 @@ extension PoolCore {
                 let part = min(remaining, count - offset)
                 servers[server].bodyRemaining = UInt32(remaining - part)
                 offset += part
-                if servers[server].bodyRoute == .discard { runStart = offset }
+                if servers[server].bodyRoute == .discard { swallow(server, part, before: offset) }
                 if part == remaining { settle(server, offset) }
                 continue
             }
@@ -52,7 +52,7 @@ extension PoolCore {
                 replyRun(server, offset)
                 let part = min(total, count - offset)
                 offset += part
-                runStart = offset
+                swallow(server, part, before: offset)
                 if part < total {
                     servers[server].bodyRemaining = UInt32(total - part)
                     servers[server].bodyRoute = .discard
@@ -83,6 +83,18 @@ extension PoolCore {
             if Canary.isPlanted(.headerSplit) { return Consumption(consumed: count, needed: 0) }
         #endif
         return Consumption(consumed: offset, needed: 5)
+    }
+
+    /// The last bytes before `offset` go no further: an answer to what we have asked ourselves.
+    private mutating func swallow(_ server: Handle<Server>, _ count: Int, before offset: Int) {
+        runStart = offset
+        countSwallowed(server, count)
+    }
+
+    /// Counts bytes of a server's that no client gets as they are.
+    private func countSwallowed(_ server: Handle<Server>, _ count: Int) {
+        guard servers.contains(server) else { return }
+        pools[servers[server].pool].counters.add(.sentBytes, UInt64(count))
     }
 
     /// Where the complete messages of this type from `start` on end: behind one row the next may come, and
@@ -403,6 +415,7 @@ extension PoolCore {
             abandonUntilSync(server)
         }
         guard isRenamed else { return .forward }
+        countSwallowed(server, total)
         sendRenamedError(server, head, bytes.extracting((offset + 5)..<(offset + total)))
         self.bytes.release(head.name)
         return .replaced(count: total)

@@ -56,7 +56,18 @@ public enum PoolGauge: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case oldestWaitStart
 }
 
-/// One pool's counters and gauges: the hot path's side of a pool entry.
+/// What a pool has a histogram of, in microseconds. One writer: the worker.
+public enum PoolHistogram: UInt8, CaseIterable, BitwiseCopyable, Sendable {
+    /// From a query's first message to the end of the answer, or to the client's end or the cancel that came
+    /// before: every query that was counted is in here once it is over.
+    case query
+    /// The same of transactions.
+    case transaction
+    /// Between queueing and getting a server: one for each assignment.
+    case wait
+}
+
+/// One pool's counters, histograms and gauges: the hot path's side of a pool entry.
 ///
 /// A handle; copies name the same entry. Only the worker whose pool it is may write. Every operation is one
 /// plain load and store.
@@ -71,16 +82,34 @@ public struct PoolCounters: BitwiseCopyable {
 
     /// Counters in memory of their own, for tests of what counts. Never freed.
     public static func scratch() -> PoolCounters {
-        let count = Int(CSHARED_POOL_COUNTERS + CSHARED_POOL_GAUGES)
+        let count = firstHistogram + Histogram.bucketCount * PoolHistogram.allCases.count
         let values = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
         unsafe values.initialize(repeating: 0, count: count)
         return unsafe PoolCounters(values: values)
     }
 
+    /// Where histograms begin, behind counters and gauges.
+    @inlinable @inline(__always)
+    static var firstHistogram: Int { Int(CSHARED_POOL_COUNTERS + CSHARED_POOL_GAUGES) }
+
+    // Built with NO_STATISTICS, nothing is counted: for comparison, see `Scripts/bench --statistics`.
+
     /// Adds to a counter.
     @_noLocks @inlinable @inline(__always)
     public func add(_ counter: PoolCounter, _ amount: UInt64 = 1) {
-        unsafe cshared_add(values + Int(counter.rawValue), amount)
+        #if !NO_STATISTICS
+            unsafe cshared_add(values + Int(counter.rawValue), amount)
+        #endif
+    }
+
+    /// Counts one time in a histogram.
+    ///
+    /// - Precondition: what it is the time of has been counted: readers pass over pools without counts.
+    @_noLocks @inlinable @inline(__always)
+    public func record(_ histogram: PoolHistogram, microseconds: UInt64) {
+        #if !NO_STATISTICS
+            unsafe cshared_add(place(histogram, Histogram.bucket(of: microseconds)), 1)
+        #endif
     }
 
     /// Sets a gauge.
@@ -100,6 +129,24 @@ public struct PoolCounters: BitwiseCopyable {
     @_noLocks @inlinable
     public subscript(_ counter: PoolCounter) -> UInt64 {
         unsafe cshared_load(values + Int(counter.rawValue))
+    }
+
+    /// How many times lie in a bucket of a histogram.
+    @_noLocks @inlinable
+    public func count(_ histogram: PoolHistogram, bucket: Int) -> UInt64 {
+        unsafe cshared_load(place(histogram, bucket))
+    }
+
+    @unsafe @_noLocks @inlinable @inline(__always)
+    func place(_ histogram: PoolHistogram, _ bucket: Int) -> UnsafeMutablePointer<UInt64> {
+        let offset = bucket &* Int(CSHARED_POOL_HISTOGRAMS) &+ Int(histogram.rawValue)
+        return unsafe values + (PoolCounters.firstHistogram &+ offset)
+    }
+
+    /// Whether anything was ever counted that a histogram could have. Reading the histograms of a pool that
+    /// did nothing would fill pages with zeros.
+    var mayHaveHistograms: Bool {
+        self[PoolCounter.queries] != 0 || self[PoolCounter.serverAssignments] != 0
     }
 
     /// A gauge's value.

@@ -48,14 +48,6 @@ struct PoolEntry {
     /// The counters and gauges.
     var counters: PoolCounters { unsafe PoolCounters(values: cshared_pool_values(pointer)) }
 
-    /// The counters' values.
-    var totals: PoolTotals {
-        let counters = counters
-        var totals = PoolTotals()
-        for counter in PoolCounter.allCases { totals[counter] = counters[counter] }
-        return totals
-    }
-
     /// The names, whatever the state. Lengths are bounded by the room, so that no content traps.
     var name: PoolName {
         let databaseLength = unsafe min(
@@ -92,10 +84,14 @@ struct PoolEntry {
         unsafe cshared_store_release(cshared_pool_state(pointer), next.raw)
     }
 
-    /// Sets every counter and gauge to 0 and frees the entry.
+    /// Sets every counter, histogram and gauge to 0 and frees the entry.
     ///
     /// - Precondition: the caller owns it: it moved it to `collecting`, or its worker is dead.
     func free() {
+        if counters.mayHaveHistograms {
+            let count = Int(CSHARED_POOL_HISTOGRAMS * CSHARED_HISTOGRAM_BUCKETS)
+            unsafe cshared_pool_histograms(pointer)!.update(repeating: 0, count: count)
+        }
         let values = unsafe cshared_pool_values(pointer)!
         for index in 0..<Int(CSHARED_POOL_COUNTERS + CSHARED_POOL_GAUGES) {
             unsafe cshared_store(values + index, 0)
@@ -105,11 +101,14 @@ struct PoolEntry {
 }
 
 /// What a pool is known by in every worker, cut to the room an entry has.
-struct PoolName: Hashable, Comparable {
-    let database: [UInt8]
-    let user: [UInt8]
+public struct PoolName: Hashable, Comparable, Sendable {
+    /// The database's name.
+    public let database: [UInt8]
+    /// The user's name.
+    public let user: [UInt8]
 
-    init(database: [UInt8], user: [UInt8]) {
+    /// A name from its parts.
+    public init(database: [UInt8], user: [UInt8]) {
         self.database = Array(database.prefix(Int(CSHARED_DATABASE_NAME_BYTES)))
         self.user = Array(user.prefix(Int(CSHARED_USER_NAME_BYTES)))
     }
@@ -118,7 +117,8 @@ struct PoolName: Hashable, Comparable {
         self.init(database: snapshot.database, user: snapshot.user)
     }
 
-    static func < (left: PoolName, right: PoolName) -> Bool {
+    /// By database, then user.
+    public static func < (left: PoolName, right: PoolName) -> Bool {
         if left.database != right.database { return left.database.lexicographicallyPrecedes(right.database) }
         return left.user.lexicographicallyPrecedes(right.user)
     }

@@ -16,6 +16,11 @@ public struct PoolTotals: Equatable {
         for index in values.indices { values[index] &+= other.values[index] }
     }
 
+    /// Adds what a worker has counted so far.
+    mutating func add(_ counters: PoolCounters) {
+        for counter in PoolCounter.allCases { values[Int(counter.rawValue)] &+= counters[counter] }
+    }
+
     /// What each counter grew by since `earlier`; 0 where it is smaller.
     public func since(_ earlier: PoolTotals) -> PoolTotals {
         var result = PoolTotals()
@@ -46,7 +51,7 @@ public struct PoolSnapshot: Equatable {
     public subscript(_ gauge: PoolGauge) -> UInt64 { gauges[Int(gauge.rawValue)] }
 
     mutating func add(_ counters: PoolCounters) {
-        for counter in PoolCounter.allCases { totals[counter] &+= counters[counter] }
+        totals.add(counters)
         for gauge in PoolGauge.allCases {
             let index = Int(gauge.rawValue)
             let value = counters[gauge]
@@ -60,6 +65,30 @@ public struct PoolSnapshot: Equatable {
                 gauges[index] &+= value
             }
         }
+    }
+}
+
+/// Counters and histograms of all pools together.
+public struct StatisticsSums: Equatable {
+    /// Sums of the counters.
+    public var totals = PoolTotals()
+    /// Sums of the histograms.
+    public var latencies = PoolLatencies()
+
+    /// All zero.
+    public init() {}
+
+    /// What each count grew by since `earlier`.
+    public func since(_ earlier: StatisticsSums) -> StatisticsSums {
+        var result = StatisticsSums()
+        result.totals = totals.since(earlier.totals)
+        result.latencies = latencies.since(earlier.latencies)
+        return result
+    }
+
+    mutating func add(_ counters: PoolCounters) {
+        totals.add(counters)
+        latencies.add(counters)
     }
 }
 

@@ -8,10 +8,18 @@ public struct SegmentReader {
     public static let overflowDatabase = Array("(overflow)".utf8)
     /// Most databases whose ended pools are kept apart; further ones are kept under `overflowDatabase`.
     static let keptDatabaseLimit = 4096
+    /// Most ended pools whose histograms are kept apart.
+    static let keptPoolLimit = 1024
 
     private let segment: Segment
     /// Counts of ended pools and dead workers, by database.
     private var kept: [[UInt8]: PoolTotals] = [:]
+    /// Their histograms, by pool.
+    private var keptLatencies: [PoolName: PoolLatencies] = [:]
+    /// Everything that is kept.
+    private var keptSums = StatisticsSums()
+    /// What the workers' activity was when it was looked at last.
+    private var activity: [UInt64] = []
 
     /// A view of `segment`. There must be only one, the supervisor's.
     public init(_ segment: Segment) {
@@ -52,12 +60,55 @@ public struct SegmentReader {
         for index in 0..<segment.workerCount {
             let worker = segment.worker(index)
             guard worker.overflowedPoolCount > 0 else { continue }
-            sums[SegmentReader.overflowDatabase, default: PoolTotals()].add(worker.overflowEntry.totals)
+            sums[SegmentReader.overflowDatabase, default: PoolTotals()].add(worker.overflowEntry.counters)
         }
         var result: [DatabaseTotals] = []
         for (database, totals) in sums { result.append(DatabaseTotals(database: database, totals: totals)) }
         result.sort { $0.database.lexicographicallyPrecedes($1.database) }
         return result
+    }
+
+    /// Histograms by pool, over all workers, pools and workers that are gone included.
+    public func latencies() -> [PoolName: PoolLatencies] {
+        var result = keptLatencies
+        for index in 0..<segment.workerCount {
+            let worker = segment.worker(index)
+            for slot in 0..<worker.highWater {
+                let entry = worker.entry(slot)
+                guard entry.word.state != .free, entry.counters.mayHaveHistograms else { continue }
+                result[entry.name, default: PoolLatencies()].add(entry.counters)
+            }
+            if worker.overflowedPoolCount > 0 {
+                result[SegmentReader.overflowPool, default: PoolLatencies()]
+                    .add(worker.overflowEntry.counters)
+            }
+        }
+        return result
+    }
+
+    /// Everything that has been counted over all pools and workers, also those that are gone.
+    public func sums() -> StatisticsSums {
+        var result = keptSums
+        for index in 0..<segment.workerCount {
+            let worker = segment.worker(index)
+            for slot in 0..<worker.highWater where worker.entry(slot).word.state != .free {
+                result.add(worker.entry(slot).counters)
+            }
+            if worker.overflowedPoolCount > 0 { result.add(worker.overflowEntry.counters) }
+        }
+        return result
+    }
+
+    /// Whether any worker has done anything since the last call; if not, no count has changed. O(workers).
+    public mutating func hasChanged() -> Bool {
+        var now: [UInt64] = []
+        for index in 0..<segment.workerCount {
+            let worker = segment.worker(index)
+            now.append(worker.incarnation)
+            now.append(worker.activity)
+        }
+        defer { activity = now }
+        return now != activity
     }
 
     /// Takes over a dead worker's counts and empties its block for the next process with its index.
@@ -67,11 +118,11 @@ public struct SegmentReader {
         let worker = segment.worker(index)
         for slot in 0..<worker.highWater {
             let entry = worker.entry(slot)
-            if entry.word.state != .free { keep(entry.name.database, entry.totals) }
+            if entry.word.state != .free { keep(entry.name, entry.counters) }
             entry.free()
         }
         if worker.overflowedPoolCount > 0 {
-            keep(SegmentReader.overflowDatabase, worker.overflowEntry.totals)
+            keep(SegmentReader.overflowPool, worker.overflowEntry.counters)
             worker.overflowEntry.free()
         }
         let incarnation = worker.incarnation
@@ -79,9 +130,16 @@ public struct SegmentReader {
         unsafe cshared_store(cshared_worker_incarnation(worker.block), incarnation)
     }
 
-    private mutating func keep(_ database: [UInt8], _ totals: PoolTotals) {
-        let fits = kept[database] != nil || kept.count < SegmentReader.keptDatabaseLimit
-        kept[fits ? database : SegmentReader.overflowDatabase, default: PoolTotals()].add(totals)
+    private static var overflowPool: PoolName { PoolName(database: overflowDatabase, user: []) }
+
+    private mutating func keep(_ pool: PoolName, _ counters: PoolCounters) {
+        let fits = kept[pool.database] != nil || kept.count < SegmentReader.keptDatabaseLimit
+        let database = fits ? pool.database : SegmentReader.overflowDatabase
+        kept[database, default: PoolTotals()].add(counters)
+        keptSums.add(counters)
+        guard counters.mayHaveHistograms else { return }
+        let hasRoom = keptLatencies[pool] != nil || keptLatencies.count < SegmentReader.keptPoolLimit
+        keptLatencies[hasRoom ? pool : SegmentReader.overflowPool, default: PoolLatencies()].add(counters)
     }
 
     /// Adds a pool that was given back to what is kept and frees its entry.
@@ -90,7 +148,7 @@ public struct SegmentReader {
         let word = entry.word
         // The worker may take the entry back at this moment: whoever changes the state first has it.
         guard word.state == .released, entry.move(from: word, to: .collecting) else { return }
-        keep(entry.name.database, entry.totals)
+        keep(entry.name, entry.counters)
         entry.free()
     }
 }

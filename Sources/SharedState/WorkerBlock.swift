@@ -79,6 +79,13 @@ public struct WorkerBlock {
         unsafe cshared_store(cshared_worker_heartbeat_us(block), nowMicroseconds)
     }
 
+    /// Tells that this turn did something: counts may have changed. What was counted before is visible to
+    /// whoever sees that.
+    public func noteActivity() {
+        let place = unsafe cshared_worker_activity(block)!
+        unsafe cshared_store_release(place, cshared_load(place) &+ 1)
+    }
+
     /// Sets a gauge.
     public func set(_ gauge: WorkerGauge, _ value: UInt64) {
         unsafe cshared_store(cshared_worker_gauges(block) + Int(gauge.rawValue), value)
@@ -165,6 +172,9 @@ public struct WorkerBlock {
 
     /// When the loop last turned, microseconds of the monotonic clock; 0 before its first turn.
     public var heartbeatMicroseconds: UInt64 { unsafe cshared_load(cshared_worker_heartbeat_us(block)) }
+
+    /// In how many turns something was done. While it stays the same no count changes.
+    public var activity: UInt64 { unsafe cshared_load_acquire(cshared_worker_activity(block)) }
 
     /// How many pools found the table full and are counted together.
     public var overflowedPoolCount: UInt64 { unsafe cshared_load(cshared_worker_overflow_count(block)) }

@@ -51,6 +51,7 @@ extension WorkerLoop {
                 if isSupervisorLost { isEnding = true } else { report(.drained) }
             }
         }
+        if index > 0 { hasWorked = true }
         core.actions.removeAll()
         core.output.removeAll()
         // What carrying out an action brought about at once is told to the core when it is done with the

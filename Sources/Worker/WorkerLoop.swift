@@ -63,6 +63,8 @@ struct WorkerLoop: ~Copyable {
     /// Listeners on which an accept is in flight.
     var armedListenerCount = 0
     var hasLogged = false
+    /// Something was done in this turn: counts may have changed.
+    var hasWorked = false
     var isEnding = false
     var isSupervisorLost = false
     var connectionOptions: ConnectionOptions
@@ -123,6 +125,7 @@ struct WorkerLoop: ~Copyable {
             resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty && detaching.isEmpty
         loop.wait(timeoutNanoseconds: mayRest ? timeout : 0, busyPollNanoseconds: budget)
         setTime()
+        if !mayRest || loop.completionCount > 0 { hasWorked = true }
         var index = 0
         while index < loop.completionCount {
             dispatch(loop[index])
@@ -142,6 +145,10 @@ struct WorkerLoop: ~Copyable {
         feedBulk()
         if isLeaving { leaveIfVacant() }
         if hasLogged { wakeSupervisor() }
+        if hasWorked {
+            hasWorked = false
+            block.noteActivity()
+        }
         block.beat(core.now / 1000)
     }
 

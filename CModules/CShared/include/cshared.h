@@ -19,13 +19,17 @@
 /* "pgsluice" read as a little-endian number. */
 #define CSHARED_MAGIC 0x656369756c736770ULL
 /* Changes whenever an offset or a meaning below changes. */
-#define CSHARED_LAYOUT_VERSION 3ULL
+#define CSHARED_LAYOUT_VERSION 4ULL
 
 #define CSHARED_DATABASE_NAME_BYTES 64
 #define CSHARED_USER_NAME_BYTES 128
 #define CSHARED_POOL_COUNTERS 16
 #define CSHARED_POOL_GAUGES 16
 #define CSHARED_WORKER_GAUGES 16
+/* Of query, transaction and wait time. */
+#define CSHARED_POOL_HISTOGRAMS 3
+/* 8 for each power of two up to 2^32 microseconds; below 16 one for each number. */
+#define CSHARED_HISTOGRAM_BUCKETS 240
 
 /* Written by the supervisor before the first fork, except where noted. */
 typedef struct {
@@ -141,10 +145,15 @@ typedef struct {
     uint8_t user[CSHARED_USER_NAME_BYTES];
     uint8_t spare[40];
     uint64_t values[CSHARED_POOL_COUNTERS + CSHARED_POOL_GAUGES]; /* counters, then gauges */
+    /* For each bucket one count of each histogram: what belongs to similar times lies together, so that a
+     * pool touches few lines and pages of this. Counts only if `values` has counted before. */
+    uint64_t histograms[CSHARED_HISTOGRAM_BUCKETS * CSHARED_POOL_HISTOGRAMS];
 } cshared_pool;
 
-_Static_assert(sizeof(cshared_pool) == 512, "pool entry size");
+_Static_assert(sizeof(cshared_pool) == 6272, "pool entry size");
+_Static_assert(sizeof(cshared_pool) % 64 == 0, "entries start cache lines");
 _Static_assert(offsetof(cshared_pool, values) == 256, "counters start a cache line");
+_Static_assert(offsetof(cshared_pool, histograms) == 512, "histograms follow the gauges");
 
 /* What one worker tells the others. */
 typedef struct {
@@ -158,7 +167,8 @@ typedef struct {
     uint64_t heartbeat_us;         /* monotonic clock */
     uint64_t pool_high_water;      /* entries at and above this one were never used */
     uint64_t overflow_count;       /* pools that found the table full */
-    uint8_t spare_worker[40];
+    uint64_t activity;             /* turns of the loop in which something was done */
+    uint8_t spare_worker[32];
     uint64_t gauges[CSHARED_WORKER_GAUGES];
     /* The log ring: bytes ever written and ever read; their difference is what waits. */
     uint64_t ring_tail;            /* written by the worker */
@@ -166,7 +176,7 @@ typedef struct {
     uint8_t spare_tail[48];
     uint64_t ring_head;            /* written by the supervisor */
     uint8_t spare_head[56];
-    uint8_t spare[128];            /* a ring of statistics deltas will want its positions here */
+    uint8_t spare[128];
 } cshared_worker;
 
 _Static_assert(sizeof(cshared_worker) == 512, "worker block size");
@@ -295,6 +305,7 @@ CSHARED_FIELD(cshared_pool, user_length)
 CSHARED_ARRAY(cshared_pool, database, uint8_t)
 CSHARED_ARRAY(cshared_pool, user, uint8_t)
 CSHARED_ARRAY(cshared_pool, values, uint64_t)
+CSHARED_ARRAY(cshared_pool, histograms, uint64_t)
 CSHARED_FIELD(cshared_worker, incarnation)
 CSHARED_FIELD(cshared_worker, pid)
 CSHARED_FIELD(cshared_worker, state)
@@ -302,6 +313,7 @@ CSHARED_FIELD(cshared_worker, started_realtime_us)
 CSHARED_FIELD(cshared_worker, heartbeat_us)
 CSHARED_FIELD(cshared_worker, pool_high_water)
 CSHARED_FIELD(cshared_worker, overflow_count)
+CSHARED_FIELD(cshared_worker, activity)
 CSHARED_ARRAY(cshared_worker, gauges, uint64_t)
 CSHARED_FIELD(cshared_worker, ring_tail)
 CSHARED_FIELD(cshared_worker, ring_dropped)

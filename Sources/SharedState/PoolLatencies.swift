@@ -1,0 +1,65 @@
+/// The histograms of a pool, or of many together, as the supervisor keeps and adds them.
+public struct PoolLatencies: Equatable {
+    /// Bucket by bucket, in each one count of every histogram.
+    private var counts = [UInt64](repeating: 0, count: Histogram.bucketCount * kindCount)
+
+    private static var kindCount: Int { PoolHistogram.allCases.count }
+
+    /// All empty.
+    public init() {}
+
+    /// Adds every count of `other`. Wraps rather than traps: what it adds comes from shared memory.
+    public mutating func add(_ other: PoolLatencies) {
+        for index in counts.indices { counts[index] &+= other.counts[index] }
+    }
+
+    /// Adds what a worker has counted so far.
+    public mutating func add(_ counters: PoolCounters) {
+        guard counters.mayHaveHistograms else { return }
+        var index = 0
+        for bucket in 0..<Histogram.bucketCount {
+            for kind in PoolHistogram.allCases {
+                counts[index] &+= counters.count(kind, bucket: bucket)
+                index += 1
+            }
+        }
+    }
+
+    /// What each count grew by since `earlier`; 0 where it is smaller.
+    public func since(_ earlier: PoolLatencies) -> PoolLatencies {
+        var result = PoolLatencies()
+        for index in counts.indices where counts[index] > earlier.counts[index] {
+            result.counts[index] = counts[index] - earlier.counts[index]
+        }
+        return result
+    }
+
+    /// How many times a histogram has.
+    public func count(_ histogram: PoolHistogram) -> UInt64 {
+        var sum: UInt64 = 0
+        for bucket in 0..<Histogram.bucketCount { sum &+= self[histogram, bucket] }
+        return sum
+    }
+
+    /// The time, in microseconds, that so many of a thousand did not exceed; 0 when there is none.
+    ///
+    /// At most a sixteenth away from what the sorted list of all times would tell.
+    /// - Precondition: `permille` is 1...1000.
+    public func percentile(_ permille: UInt64, of histogram: PoolHistogram) -> UInt64 {
+        precondition((1...1000).contains(permille), "a percentile is a part of the whole")
+        let count = count(histogram)
+        guard count > 0 else { return 0 }
+        let rank = (UInt128(count) * UInt128(permille) + 999) / 1000
+        var passed: UInt128 = 0
+        for bucket in 0..<Histogram.bucketCount {
+            passed += UInt128(self[histogram, bucket])
+            if passed >= rank { return Histogram.value(of: bucket) }
+        }
+        // Only counts that wrapped lead here.
+        return Histogram.value(of: Histogram.bucketCount - 1)
+    }
+
+    private subscript(_ histogram: PoolHistogram, _ bucket: Int) -> UInt64 {
+        counts[bucket * PoolLatencies.kindCount + Int(histogram.rawValue)]
+    }
+}
