@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import callgrind
 import load
@@ -18,7 +19,7 @@ import spread
 from pooler import Pooler, Program
 from postgres import RealServer
 from processes import Failed, copy_program, cpu_seconds, everywhere, give_to_user, preferred, pss_bytes
-from scenarios import SCENARIOS
+from scenarios import SCENARIOS, STATISTICS
 
 
 def arguments():
@@ -47,9 +48,16 @@ def arguments():
     parser.add_argument(
         "--callgrind", action="store_true", help="only count the candidate's instructions, on epoll"
     )
+    parser.add_argument(
+        "--statistics",
+        action="store_true",
+        help="compare with a build that counts nothing: what do counters and histograms cost?",
+    )
     options = parser.parse_args()
     if options.floor:
         options.only = ["simple-1"]
+    if options.statistics:
+        options.only = options.only or ["simple", "extended", "transaction"]
     options.runs = options.runs or (3 if options.quick else 15)
     options.seconds = options.seconds or (0.5 if options.quick else 1)
     for name in options.only or []:
@@ -73,6 +81,8 @@ class Bench:
         self.candidate = self._program(
             options.candidate or os.path.join(built, measured), "candidate", options.set
         )
+        if options.statistics and not options.reference:
+            options.reference = os.path.join(programs.build(["pgsluice"], without_statistics=True), "pgsluice")
         if options.reference:
             self.reference = self._program(options.reference, "reference", [])
         else:
@@ -284,7 +294,8 @@ def run(bench):
             failed = True
             print(f"{scenario.name}: FAILED: {failure}", flush=True)
             continue
-        rows = report.compare(scenario, pairs)
+        goals = replace(scenario, ratios=STATISTICS) if options.statistics else scenario
+        rows = report.compare(goals, pairs)
         print("\n".join(report.lines(scenario, rows)), flush=True)
         missed = missed or any(row[-1] == "MISS" for row in rows)
         waited += [figure["waited"] for pair in pairs for figure in pair]
@@ -301,7 +312,7 @@ def measure_all(bench):
     """Does what the options ask for and returns the exit status."""
     options = bench.options
     if options.callgrind:
-        callgrind.run(bench)
+        callgrind.run(bench, [bench.reference] if options.statistics else [])
         return 0
     figures, failed, missed = run(bench)
     if options.json:

@@ -5,6 +5,7 @@ Epoll only: valgrind does not follow io_uring."""
 import glob
 import os
 import re
+import subprocess
 
 import load
 from pooler import Pooler
@@ -14,24 +15,34 @@ MODES = ["simple", "extended", "prepared", "transaction"]
 CLIENTS = 20
 
 
-def run(bench):
-    """Prints instructions per transaction of each mode."""
-    settings = ["io_backend = epoll", "busy_poll = 0"] if bench.candidate.is_ours else []
+def run(bench, references=()):
+    """Prints instructions per transaction of each mode, and of each reference beside them."""
+    for program in (bench.candidate, *references):
+        # Debian's valgrind gives up on debugging information that is newer than it.
+        subprocess.run(["strip", "--strip-debug", program.path], check=True)
     with load.NullServer(bench.null_postgres) as server:
         for mode in MODES:
-            # The difference of two runs leaves out starting, logging in and stopping.
-            short, long = (_count(bench, server, mode, seconds, settings) for seconds in (0.5, 4))
-            instructions = (long[0] - short[0]) / (long[1] - short[1])
-            print(f"{mode:12}{instructions:10,.0f} instructions per transaction", flush=True)
+            counts = [_per_transaction(bench, server, mode, one) for one in (bench.candidate, *references)]
+            others = "".join(
+                f"; reference {count:,.0f}, ratio {counts[0] / count:.3f}" for count in counts[1:]
+            )
+            print(f"{mode:12}{counts[0]:10,.0f} instructions per transaction{others}", flush=True)
 
 
-def _count(bench, server, mode, seconds, settings):
+def _per_transaction(bench, server, mode, program):
+    """The difference of two runs, which leaves out starting, logging in and stopping."""
+    short, long = (_count(bench, server, mode, seconds, program) for seconds in (0.5, 4))
+    return (long[0] - short[0]) / (long[1] - short[1])
+
+
+def _count(bench, server, mode, seconds, program):
+    settings = ["io_backend = epoll", "busy_poll = 0"] if program.is_ours else []
     wrapper = ["valgrind", "-q", "--tool=callgrind"]
     # In a file, as a process that changes its title overwrites its arguments.
     options = "--callgrind-out-file=callgrind.%p\n"
     name = f"callgrind-{mode}-{seconds}"
     with Pooler(
-        bench.candidate,
+        program,
         bench.folder,
         name,
         server.port,

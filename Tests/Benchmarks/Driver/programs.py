@@ -12,11 +12,14 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../.."))
 CACHE = os.path.join(ROOT, ".build", "benchmark")
 
 
-def build(products):
-    """Builds executables for release and returns the folder they are in."""
+def build(products, without_statistics=False):
+    """Builds executables for release, or such that count nothing, and returns the folder they are in."""
     swift = ["swift", "build", "-c", "release", "--static-swift-stdlib", "--package-path", ROOT]
+    if without_statistics:
+        folder = os.path.join(ROOT, ".build", "no-statistics")
+        swift += ["--scratch-path", folder, "-Xswiftc", "-DNO_STATISTICS"]
     for product in products:
-        print(f"building {product} ...", flush=True)
+        print(f"building {product}{' without statistics' if without_statistics else ''} ...", flush=True)
         done = subprocess.run(
             [*swift, "--product", product],
             stdout=subprocess.PIPE,
