@@ -25,6 +25,13 @@ extension ShowCommand {
             [ConsoleColumn("database", .text)] + ShowCommand.numerics(StatisticsColumns.averages)
         case .totals:
             [ConsoleColumn("name", .text), ConsoleColumn("value", .numeric)]
+        case .latency:
+            ["database", "user", "kind"].map { ConsoleColumn($0, .text) }
+                + ShowCommand.numerics(LatencyColumns.latency)
+        case .history:
+            [ConsoleColumn("time", .text)]
+                + ShowCommand.numerics(
+                    ["microseconds"] + StatisticsColumns.totals + LatencyColumns.history)
         case .clients: ShowCommand.columns(.clients)
         case .servers: ShowCommand.columns(.servers)
         case .pools: ShowCommand.columns(.pools)

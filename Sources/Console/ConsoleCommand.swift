@@ -6,6 +6,8 @@ public enum ShowCommand: String, CaseIterable, Sendable {
     case statsTotals = "stats_totals"
     case statsAverages = "stats_averages"
     case peerPools = "peer_pools"
+    // Ours.
+    case latency, history
     // PgBouncer's, not here yet.
     case sockets, fds, mem
     case activeSockets = "active_sockets"
@@ -17,7 +19,7 @@ public enum ShowCommand: String, CaseIterable, Sendable {
         switch self {
         case .help, .config, .databases, .pools, .clients, .servers, .users, .version, .stats, .totals,
             .lists,
-            .state, .statsTotals, .statsAverages, .peers, .peerPools:
+            .state, .statsTotals, .statsAverages, .peers, .peerPools, .latency, .history:
             true
         case .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones: false
         }

@@ -7,6 +7,10 @@ public enum ConsoleRequest: Equatable, Sendable {
     case rows([RowsKind])
     /// Answer with `statistics`.
     case statistics
+    /// Answer with `table`: percentiles of each pool.
+    case latency
+    /// Answer with `table`: what has happened lately.
+    case history
     /// Answer with `configuration`.
     case configuration
     /// Answer with `state`.
@@ -32,6 +36,8 @@ public enum ConsoleAnswer {
     case rows(CollectedRows)
     /// To `statistics`.
     case statistics(StatisticsReport)
+    /// To `latency` and `history`.
+    case table(ConsoleTable)
     /// To `configuration`: what `Configuration.configRows` gives.
     case configuration([Configuration.Row])
     /// To `state`.

@@ -119,6 +119,7 @@ public struct ConsoleSession: ~Copyable {
         case .statistics(let report):
             guard case .show(let what) = command else { return .failed(.invalidCommand([])) }
             return .table(StatisticsTables.table(what, report))
+        case .table(let table): return .table(table)
         case .configuration(let settings): return .table(PlainTables.configuration(settings))
         case .state(let state): return .table(PlainTables.state(state))
         }
@@ -367,6 +368,8 @@ public struct ConsoleSession: ~Copyable {
         guard what.isAvailable else { throw .notAvailable("SHOW \(what.rawValue.uppercased())") }
         switch what {
         case .stats, .statsTotals, .statsAverages, .totals: return .statistics
+        case .latency: return .latency
+        case .history: return .history
         case .clients: return .rows([.clients])
         case .servers: return .rows([.servers])
         case .pools: return .rows([.pools])

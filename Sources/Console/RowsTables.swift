@@ -28,7 +28,8 @@ struct RowsTables {
         case .lists: rows = lists()
         case .peers: rows = merged(.peers)
         case .peerPools: rows = merged(.peerPools)
-        case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .sockets, .fds,
+        case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .latency,
+            .history, .sockets, .fds,
             .mem, .activeSockets, .dnsHosts, .dnsZones:
             return nil
         }

@@ -99,6 +99,10 @@ extension Supervisor {
             let now = Clock.monotonicNanoseconds / 1000
             connection.session.answer(
                 .statistics(averages.report(nowMicroseconds: now, databaseTotals())))
+        case .latency:
+            connection.session.answer(.table(latencies.table(counters.latencies())))
+        case .history:
+            connection.session.answer(.table(history.table(formatTime: Supervisor.format)))
         case .configuration:
             connection.session.answer(.configuration(configuration.configRows()))
         case .state:

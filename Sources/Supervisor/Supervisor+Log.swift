@@ -15,12 +15,21 @@ extension Supervisor {
         if isMore { Descriptors.signal(event: wake) }
     }
 
+    /// Ends a row of the history when it is time to. Counts are read only if somebody has done something.
+    func keepHistory(_ now: UInt64) {
+        guard history.dueMicroseconds <= now / 1000 else { return }
+        history.add(
+            nowMicroseconds: now / 1000, realtimeMicroseconds: Clock.realNanoseconds / 1000,
+            counters.hasChanged() ? counters.sums() : nil)
+    }
+
     /// Ends a statistics period when it is over: one line for the log and for the service manager.
     func endStatsPeriod(_ now: UInt64) {
         let period = configuration.settings.statsPeriodNanoseconds
         guard period > 0, nextStatsNanoseconds <= now else { return }
         // A reload may have shortened the period, and a stopped machine may have missed many.
         nextStatsNanoseconds = now + period
+        latencies.endPeriod(counters.latencies())
         let line = averages.endPeriod(nowMicroseconds: now / 1000, databaseTotals())
         if configuration.settings.logStats { log.write(.log, line.text) }
         if shutdown == nil { manager.status(line.text) }

@@ -41,6 +41,10 @@ final class Supervisor {
     var console = ConsoleService()
     /// What the counters were at the last two ends of a statistics period.
     var averages: StatisticsAverages
+    /// What the histograms were at the last one.
+    var latencies = LatencyStatistics()
+    /// The last ten minutes.
+    var history: StatisticsHistory
     /// When the next statistics line is due, monotonic.
     var nextStatsNanoseconds: UInt64
     /// What was ordered and stays so.
@@ -81,6 +85,7 @@ final class Supervisor {
         counters = SegmentReader(segment.segment)
         let now = Clock.monotonicNanoseconds
         averages = StatisticsAverages(nowMicroseconds: now / 1000)
+        history = StatisticsHistory(nowMicroseconds: now / 1000)
         nextStatsNanoseconds = now + prepared.configuration.settings.statsPeriodNanoseconds
         workers = []
         for _ in 0..<prepared.workerCount { workers.append(try WorkerSlot()) }
@@ -148,6 +153,7 @@ final class Supervisor {
         if let time = console.nextAcceptNanoseconds { times.append(time) }
         times += console.collections.map(\.deadlineNanoseconds)
         if configuration.settings.statsPeriodNanoseconds > 0 { times.append(nextStatsNanoseconds) }
+        times.append(history.dueMicroseconds * 1000)
         times.append(watch.nextNanoseconds)
         return times
     }
@@ -163,6 +169,7 @@ final class Supervisor {
         watchWorkers(now)
         expireBarriers(now)
         settleCollections(now)
+        keepHistory(now)
         endStatsPeriod(now)
     }
 }
