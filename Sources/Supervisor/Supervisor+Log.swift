@@ -15,9 +15,11 @@ extension Supervisor {
         if isMore { Descriptors.signal(event: wake) }
     }
 
-    /// Ends a row of the history when it is time to. Counts are read only if somebody has done something.
+    /// Ends a row of the history when it is about time to: in the turn next to it, as turning for this alone
+    /// would cost an idle pooler more than all the rest of it. Counts are read only if somebody has done
+    /// something.
     func keepHistory(_ now: UInt64) {
-        guard history.dueMicroseconds <= now / 1000 else { return }
+        guard history.dueMicroseconds * 1000 <= now + WorkerBlock.beatNanoseconds / 2 else { return }
         history.add(
             nowMicroseconds: now / 1000, realtimeMicroseconds: Clock.realNanoseconds / 1000,
             counters.hasChanged() ? counters.sums() : nil)

@@ -153,7 +153,6 @@ final class Supervisor {
         if let time = console.nextAcceptNanoseconds { times.append(time) }
         times += console.collections.map(\.deadlineNanoseconds)
         if configuration.settings.statsPeriodNanoseconds > 0 { times.append(nextStatsNanoseconds) }
-        times.append(history.dueMicroseconds * 1000)
         times.append(watch.nextNanoseconds)
         return times
     }
