@@ -67,6 +67,6 @@ enum LatencyColumns {
 
     /// The values, in the order of the names.
     static func percentiles(_ latencies: PoolLatencies, _ kind: PoolHistogram) -> [UInt64] {
-        percentiles.map { latencies.percentile($0.permille, of: kind) }
+        latencies.percentiles(percentiles.map(\.permille), of: kind)
     }
 }

@@ -42,21 +42,28 @@ public struct PoolLatencies: Equatable {
     }
 
     /// The time, in microseconds, that so many of a thousand did not exceed; 0 when there is none.
+    public func percentile(_ permille: UInt64, of histogram: PoolHistogram) -> UInt64 {
+        percentiles([permille], of: histogram)[0]
+    }
+
+    /// The times, in microseconds, that so many of a thousand did not exceed each; 0 when there is none.
     ///
     /// At most a sixteenth away from what the sorted list of all times would tell.
-    /// - Precondition: `permille` is 1...1000.
-    public func percentile(_ permille: UInt64, of histogram: PoolHistogram) -> UInt64 {
-        precondition((1...1000).contains(permille), "a percentile is a part of the whole")
+    /// - Precondition: parts are 1...1000 and ascend.
+    public func percentiles(_ permilles: [UInt64], of histogram: PoolHistogram) -> [UInt64] {
+        var result = [UInt64](repeating: 0, count: permilles.count)
         let count = count(histogram)
-        guard count > 0 else { return 0 }
-        let rank = (UInt128(count) * UInt128(permille) + 999) / 1000
+        guard count > 0 else { return result }
         var passed: UInt128 = 0
-        for bucket in 0..<Histogram.bucketCount {
+        var index = 0
+        for bucket in 0..<Histogram.bucketCount where self[histogram, bucket] > 0 {
             passed += UInt128(self[histogram, bucket])
-            if passed >= rank { return Histogram.value(of: bucket) }
+            while index < permilles.count, passed * 1000 >= UInt128(count) * UInt128(permilles[index]) {
+                result[index] = Histogram.value(of: bucket)
+                index += 1
+            }
         }
-        // Only counts that wrapped lead here.
-        return Histogram.value(of: Histogram.bucketCount - 1)
+        return result
     }
 
     private subscript(_ histogram: PoolHistogram, _ bucket: Int) -> UInt64 {

@@ -12,8 +12,8 @@ import Testing
         return row.compactMapValues { Int($0) }
     }
 
-    /// Goal: nothing is lost or counted twice whatever happens to a living pooler: reloads, pauses, clients
-    /// that move to other workers and servers that are lent.
+    /// Goal: nothing is lost or counted twice whatever happens to a living pooler: reloads, pauses, workers
+    /// that come and go, clients that move to others and servers that are lent.
     @Test(.enabled(if: Options.isOurs), arguments: several)
     func clientsAndStatisticsCountTheSame(setup: Setup) async throws {
         try await withPooler(setup, Configuration(settings: Self.settings)) { pooler throws in
@@ -24,12 +24,18 @@ import Testing
                     try CountingClient(pooler, tally).run(until: isOver, reconnects: thread % 3 == 0)
                 }
             }
-            let console = try pooler.console()
             for round in 0..<6 {
                 let before = tally.current.queries
                 try eventually("clients work") { tally.current.queries > before + 100 }
-                try pooler.rewrite { $0.settings["default_pool_size"] = "\(4 + round)" }
-                try console.query("RELOAD")
+                let workers = round == 2 || round == 4 ? 2 : setup.workers
+                try pooler.rewrite {
+                    $0.settings["default_pool_size"] = "\(4 + round)"
+                    $0.settings["workers"] = "\(workers)"
+                }
+                pooler.reload()
+                try eventually("there are \(workers) workers") { pooler.workers().count == workers }
+                // A session of the console would keep its worker from leaving.
+                let console = try pooler.console()
                 try console.query(round % 2 == 0 ? "PAUSE" : "PAUSE test")
                 try console.query(round % 2 == 0 ? "RESUME" : "RESUME test")
             }

@@ -52,8 +52,9 @@ import Testing
         for kind in PoolHistogram.allCases {
             let times = (model[kind] ?? []).sorted()
             #expect(latencies.count(kind) == UInt64(times.count))
-            for permille in [1, 500, 900, 990, 999, 1000] as [UInt64] {
-                let shown = latencies.percentile(permille, of: kind)
+            let parts: [UInt64] = [1, 500, 900, 990, 999, 1000]
+            for (permille, shown) in zip(parts, latencies.percentiles(parts, of: kind)) {
+                #expect(latencies.percentile(permille, of: kind) == shown)
                 guard !times.isEmpty else {
                     #expect(shown == 0)
                     continue
