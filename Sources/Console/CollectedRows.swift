@@ -11,6 +11,8 @@ public struct CollectedRows {
     public let sessionCount: Int
     /// How many `addControlSession` added.
     private(set) var controlSessionCount = 0
+    /// What the supervisor knows of each worker.
+    public var workers: [WorkerFacts] = []
     private var sources: [RowsKind: [[UInt8]]] = [:]
 
     /// No rows yet.

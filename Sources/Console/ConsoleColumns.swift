@@ -44,7 +44,23 @@ extension ShowCommand {
             ["key", "value", "default", "changeable"].map { ConsoleColumn($0, .text) }
         case .version: [ConsoleColumn("version", .text)]
         case .state: [ConsoleColumn("key", .text), ConsoleColumn("value", .text)]
-        case .help, .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones: []
+        case .sockets, .activeSockets:
+            ShowCommand.columns(.clients) + SocketsTable.buffers.map { ConsoleColumn($0, .int4) }
+        case .fds: PlainTables.descriptorColumns
+        case .mem: ShowCommand.columns(.memory)
+        case .dnsHosts:
+            [
+                ConsoleColumn("hostname", .text), ConsoleColumn("ttl", .int8), ConsoleColumn("addrs", .text),
+            ]
+        case .dnsZones:
+            [
+                ConsoleColumn("zonename", .text), ConsoleColumn("serial", .int8),
+                ConsoleColumn("count", .int4),
+            ]
+        case .workers: WorkersTable.columns
+        case .waiters: ShowCommand.columns(.waiters) + [ConsoleColumn("holders", .text)]
+        case .reload: [ConsoleColumn("item", .text), ConsoleColumn("text", .text)]
+        case .help: []
         }
     }
 
@@ -57,7 +73,9 @@ extension ShowCommand {
         kind.columns.map { name in
             // The sizes of a user are text: PgBouncer shows an empty one where none is set.
             let isText = texts.contains(name) || kind == .users && sizes.contains(name)
-            return ConsoleColumn(name, isText ? .text : .int4)
+            // PgBouncer counts microseconds in 32 bits; ours are not cut into seconds.
+            let isLong = kind == .waiters && name == "wait_us"
+            return ConsoleColumn(name, isText ? .text : isLong ? .int8 : .int4)
         }
     }
 
@@ -66,6 +84,6 @@ extension ShowCommand {
     private static let texts: Set = [
         "type", "user", "database", "replication", "state", "addr", "local_addr", "connect_time",
         "request_time", "ptr", "link", "tls", "application_name", "pool_mode", "load_balance_hosts", "name",
-        "host", "force_user", "list",
+        "host", "force_user", "list", "waits_for", "io_backend",
     ]
 }

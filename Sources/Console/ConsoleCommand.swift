@@ -6,24 +6,12 @@ public enum ShowCommand: String, CaseIterable, Sendable {
     case statsTotals = "stats_totals"
     case statsAverages = "stats_averages"
     case peerPools = "peer_pools"
-    // Ours.
-    case latency, history
-    // PgBouncer's, not here yet.
     case sockets, fds, mem
     case activeSockets = "active_sockets"
     case dnsHosts = "dns_hosts"
     case dnsZones = "dns_zones"
-
-    /// Whether this version can show it.
-    var isAvailable: Bool {
-        switch self {
-        case .help, .config, .databases, .pools, .clients, .servers, .users, .version, .stats, .totals,
-            .lists,
-            .state, .statsTotals, .statsAverages, .peers, .peerPools, .latency, .history:
-            true
-        case .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones: false
-        }
-    }
+    // Ours.
+    case workers, waiters, reload, latency, history
 
     /// Whether it shows secrets.
     var needsAdmin: Bool { self == .fds }

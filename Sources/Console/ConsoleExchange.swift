@@ -15,7 +15,9 @@ public enum ConsoleRequest: Equatable, Sendable {
     case configuration
     /// Answer with `state`.
     case state
-    /// Read the configuration anew; answer with `done` or `failed`.
+    /// Answer with `reload`.
+    case lastReload
+    /// Read the configuration anew; answer with `reloaded` or `failed`.
     case reload
     /// Carry out an order everywhere; answer with `done` or `failed` when every worker has acknowledged it.
     /// `shutdownNow` is not answered: the session ends with the process. A PAUSE that takes longer than the
@@ -42,10 +44,28 @@ public enum ConsoleAnswer {
     case configuration([Configuration.Row])
     /// To `state`.
     case state(ConsoleState)
+    /// To `lastReload`.
+    case reload([ReloadLine])
+    /// To `reload`: it is in force; what it has changed, line by line.
+    case reloaded([ReloadLine])
     /// The command has been carried out.
     case done
     /// It has not.
     case failed(ConsoleError)
+}
+
+/// One thing to say about a reload.
+public struct ReloadLine: Equatable, Sendable {
+    /// What kind of thing: `time`, `result`, `change`, `needs restart`, `warning` or `error`.
+    public let item: String
+    /// What there is to say.
+    public let text: String
+
+    /// A line from its parts.
+    public init(_ item: String, _ text: String) {
+        self.item = item
+        self.text = text
+    }
 }
 
 /// What a command comes to.

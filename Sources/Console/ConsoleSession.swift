@@ -122,6 +122,10 @@ public struct ConsoleSession: ~Copyable {
         case .table(let table): return .table(table)
         case .configuration(let settings): return .table(PlainTables.configuration(settings))
         case .state(let state): return .table(PlainTables.state(state))
+        case .reload(let lines): return .table(PlainTables.reload(lines))
+        case .reloaded(let lines):
+            for line in lines { notice("\(line.item): \(line.text)") }
+            return complete(command)
         }
     }
 
@@ -342,7 +346,7 @@ public struct ConsoleSession: ~Copyable {
     /// What the supervisor must do for a command; `nil` when nothing.
     private func request(_ command: ConsoleCommand) throws(ConsoleError) -> ConsoleRequest? {
         switch command {
-        case .show(let what): return try request(what)
+        case .show(let what): return request(what)
         case .showParameter, .setParameter: return nil
         case .set(let key, let value):
             return .set(
@@ -364,8 +368,7 @@ public struct ConsoleSession: ~Copyable {
         }
     }
 
-    private func request(_ what: ShowCommand) throws(ConsoleError) -> ConsoleRequest? {
-        guard what.isAvailable else { throw .notAvailable("SHOW \(what.rawValue.uppercased())") }
+    private func request(_ what: ShowCommand) -> ConsoleRequest? {
         switch what {
         case .stats, .statsTotals, .statsAverages, .totals: return .statistics
         case .latency: return .latency
@@ -380,8 +383,12 @@ public struct ConsoleSession: ~Copyable {
         case .peerPools: return .rows([.peerPools])
         case .config: return .configuration
         case .state: return .state
-        case .help, .version, .sockets, .fds, .mem, .activeSockets, .dnsHosts, .dnsZones:
-            return nil
+        case .sockets: return .rows([.clients, .servers])
+        case .mem: return .rows([.memory])
+        case .workers: return .rows([.worker])
+        case .waiters: return .rows([.waiters, .servers])
+        case .reload: return .lastReload
+        case .help, .version, .fds, .activeSockets, .dnsHosts, .dnsZones: return nil
         }
     }
 
@@ -395,7 +402,9 @@ public struct ConsoleSession: ~Copyable {
             output.appendNoticeResponse(
                 .notice, .successfulCompletion, "Console usage", detail: PlainTables.help)
             return .tag(ConsoleTable.tag)
-        case .show: return .tag(ConsoleTable.tag)
+        // What cannot exist here: no sockets are given away, none has bytes that are not on their way, and
+        // names are kept by the resolver alone.
+        case .show(let what): return .table(ConsoleTable(columns: what.columns))
         case .showParameter(let parameter): return .table(PlainTables.parameter(parameter))
         case .setParameter:
             notice("SET ignored")

@@ -33,6 +33,25 @@ enum PlainTables {
         return table
     }
 
+    /// SHOW FDS. PgBouncer passes its sockets to a successor in these rows, with passwords; an online restart
+    /// of ours needs none.
+    static let descriptorColumns: [ConsoleColumn] = {
+        let texts = ["client_encoding", "std_strings", "datestyle", "timezone", "password"]
+        return [ConsoleColumn("fd", .int4)]
+            + ["task", "user", "database", "addr"].map { ConsoleColumn($0, .text) }
+            + [
+                ConsoleColumn("port", .int4), ConsoleColumn("cancel", .int8), ConsoleColumn("link", .int4),
+            ] + texts.map { ConsoleColumn($0, .text) }
+            + ["scram_client_key", "scram_server_key"].map { ConsoleColumn($0, .bytea) }
+    }()
+
+    /// SHOW RELOAD.
+    static func reload(_ lines: [ReloadLine]) -> ConsoleTable {
+        var table = ConsoleTable(columns: ShowCommand.reload.columns)
+        for line in lines { table.append([line.item, line.text]) }
+        return table
+    }
+
     /// SHOW of a parameter the console only pretends to have.
     static func parameter(_ parameter: ConsoleParameter) -> ConsoleTable {
         var table = ConsoleTable(columns: [ConsoleColumn(parameter.rawValue, .text)])
@@ -44,8 +63,10 @@ enum PlainTables {
     static let help = """
 
         \tSHOW HELP|VERSION|STATE|CONFIG
-        \tSHOW DATABASES|POOLS|USERS|CLIENTS|SERVERS|LISTS
+        \tSHOW DATABASES|POOLS|USERS|CLIENTS|SERVERS|LISTS|PEERS|PEER_POOLS
         \tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS|LATENCY|HISTORY
+        \tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|MEM|DNS_HOSTS|DNS_ZONES
+        \tSHOW WORKERS|WAITERS|RELOAD
         \tSET key = arg
         \tRELOAD
         \tPAUSE [<db>] [TIMEOUT <seconds>]

@@ -20,7 +20,8 @@ extension RowsKind {
     /// How this kind's rows are merged; empty when every row stands for itself.
     var merge: [ColumnMerge] {
         switch self {
-        case .clients, .servers: []
+        case .clients, .servers, .worker, .waiters: []
+        case .memory: [.key, .first, .sum, .sum, .sum]
         case .pools:
             [.key, .key] + [ColumnMerge](repeating: .sum, count: 11)
                 + [.longestWait, .longestWaitRest, .first, .first]

@@ -28,9 +28,12 @@ struct RowsTables {
         case .lists: rows = lists()
         case .peers: rows = merged(.peers)
         case .peerPools: rows = merged(.peerPools)
-        case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .latency,
-            .history, .sockets, .fds,
-            .mem, .activeSockets, .dnsHosts, .dnsZones:
+        case .sockets: rows = SocketsTable.rows(connections(.clients) + connections(.servers))
+        case .mem: rows = merged(.memory)
+        case .workers: rows = WorkersTable.rows(collected.workers, received(.worker), formatTime)
+        case .waiters: rows = waiters()
+        case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .fds,
+            .activeSockets, .dnsHosts, .dnsZones, .reload, .latency, .history:
             return nil
         }
         return ConsoleTable(columns: command.columns, rows: rows)
@@ -51,6 +54,28 @@ struct RowsTables {
                 row[index] = Array(formatTime(time).utf8)
             }
             return row
+        }
+    }
+
+    /// Who waits, longest first, with the clients whose servers they wait for.
+    private mutating func waiters() -> [[[UInt8]?]] {
+        let links = received(.servers)
+        let columns = RowsKind.servers.columns
+        guard let user = columns.firstIndex(of: "user"), let database = columns.firstIndex(of: "database"),
+            let link = columns.firstIndex(of: "link")
+        else { return [] }
+        let rows = received(.waiters).sorted { RowsMerge.number($0[6]) > RowsMerge.number($1[6]) }
+        return rows.map { row in
+            let holders = links.filter {
+                // A limit of the database or of the user is held by servers of other pools too.
+                let limit = String(decoding: row[7] ?? [], as: UTF8.self)
+                let isHere = $0[database] == row[1] || limit == "max_user_connections"
+                let isTheirs = $0[user] == row[2] || limit == "max_db_connections"
+                return isHere && isTheirs && $0[link]?.isEmpty == false
+            }
+            let names = holders.prefix(10).map { String(decoding: $0[link] ?? [], as: UTF8.self) }
+            let rest = holders.count > names.count ? " and \(holders.count - names.count) more" : ""
+            return row + [Array((names.joined(separator: ", ") + rest).utf8)]
         }
     }
 
@@ -103,7 +128,7 @@ struct RowsTables {
         let name = ConsoleSession.databaseName
         let row: [String?]
         switch kind {
-        case .clients, .servers, .lists, .peers, .peerPools:
+        case .clients, .servers, .lists, .peers, .peerPools, .worker, .memory, .waiters:
             return nil
         case .pools:
             row =

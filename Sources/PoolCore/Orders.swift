@@ -120,8 +120,10 @@ extension PoolCore {
                 database == nil || Int(clients[client].database) == database
             else { continue }
             switch clients[client].state {
-            case .idle, .waiting, .waitingForWelcome, .linked, .moving:
+            case .idle, .waiting, .waitingForWelcome, .linked:
                 fail(client, .administrator(.killed))
+            // Another worker may serve it already: a message of ours could come in between.
+            case .moving: closeClient(client, .now, reason: "database removed")
             case .startup, .authenticating, .relayed, .cancelling, .waitingForPeer: continue
             }
         }
@@ -144,10 +146,10 @@ extension PoolCore {
             guard let client = clients.handle(at: slot), clients[client].id == id else { continue }
             switch clients[client].state {
             case .startup, .authenticating: return false
-            case .relayed:
-                // A message of ours could stand in the middle of one of the console's.
+            case .relayed, .moving:
+                // A message of ours could stand in the middle of one of the console's, or another worker's.
                 closeClient(client, .now, reason: "admin forced disconnect")
-            case .idle, .waiting, .waitingForWelcome, .linked, .moving, .cancelling, .waitingForPeer:
+            case .idle, .waiting, .waitingForWelcome, .linked, .cancelling, .waitingForPeer:
                 fail(client, .administrator(.disconnect))
             }
             return true

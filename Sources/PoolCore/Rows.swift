@@ -17,7 +17,33 @@ extension PoolCore {
         case .lists: appendLists(&rows)
         case .peers: appendPeers(&rows)
         case .peerPools: appendPeerPools(&rows)
+        case .memory: appendMemory(&rows)
+        case .waiters: appendWaiters(&rows)
+        // The worker's own.
+        case .worker: break
         }
+    }
+
+    /// Appends the row of SHOW WORKERS, which the loop's kind completes.
+    public func appendWorker(ioBackend: String, to rows: inout RowWriter) {
+        var (logins, waiting, idle) = (0, 0, 0)
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot) else { continue }
+            switch clients[client].state {
+            case .startup, .authenticating: logins += 1
+            case .waiting, .waitingForWelcome: waiting += 1
+            case .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer: break
+            }
+        }
+        for slot in 0..<pools.slotLimit {
+            if let pool = pools.handle(at: slot) { idle += pools[pool].count(Server.State.idle) }
+        }
+        rows.beginRow(fieldCount: 8)
+        for number in [identity.index, clients.count - logins, logins, waiting, servers.count, idle] {
+            rows.append(number)
+        }
+        rows.append(pools.count)
+        rows.append(ioBackend)
     }
 
     // MARK: Connections
@@ -125,7 +151,7 @@ extension PoolCore {
         hot.checksBeforeUse && now &- servers[server].lastActivity >= hot.checkDelay
     }
 
-    private func appendApplicationName(_ set: ParameterSetID, _ rows: inout RowWriter) {
+    func appendApplicationName(_ set: ParameterSetID, _ rows: inout RowWriter) {
         rows.append(bytes[parameters.values(set)[Parameters.applicationNameIndex]])
     }
 

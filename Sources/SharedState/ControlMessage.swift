@@ -72,6 +72,12 @@ public enum RowsKind: UInt8, CaseIterable, Sendable {
     case peers = 7
     /// One row per peer that requests have been passed on to. The worker's share of every count.
     case peerPools = 8
+    /// One row: the worker itself.
+    case worker = 9
+    /// One row per kind of record that is kept in slots. The worker's share.
+    case memory = 10
+    /// One row per client that waits for a server.
+    case waiters = 11
 
     /// What the fields of a row are, in order: the columns of the console's table of the same name.
     /// `connect_time` and `request_time` may also be microseconds since 1970, which the console writes out.
@@ -108,6 +114,17 @@ public enum RowsKind: UInt8, CaseIterable, Sendable {
         case .peers: ["peer_id", "host", "port", "pool_size"]
         case .peerPools:
             ["peer_id", "cl_active_cancel_req", "cl_waiting_cancel_req", "sv_active_cancel", "sv_login"]
+        case .worker:
+            [
+                "worker", "clients", "login_clients", "waiting_clients", "servers", "idle_servers", "pools",
+                "io_backend",
+            ]
+        case .memory: ["name", "size", "used", "free", "memtotal"]
+        case .waiters:
+            [
+                "id", "database", "user", "addr", "port", "application_name", "wait_us", "waits_for",
+                "servers", "pool_size",
+            ]
         }
     }
 }

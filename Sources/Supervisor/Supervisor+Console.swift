@@ -108,6 +108,7 @@ extension Supervisor {
         case .state:
             connection.session.answer(.state(inForce.isPaused ? .paused : .active))
         case .reload: requestReload(for: connection.id)
+        case .lastReload: connection.session.answer(.reload(reload.lastLines))
         case .order(let kind, let database, let limit):
             do throws(ConsoleError) {
                 try carryOut(kind, database, limitSeconds: limit, for: connection)
@@ -161,6 +162,7 @@ extension Supervisor {
         let welcome = console.connections.filter { $0.session.isWelcome }
         var rows = CollectedRows(
             listenPort: configuration.settings.listenPort, sessionCount: welcome.count)
+        rows.workers = workerFacts
         for connection in welcome {
             guard let control = connection.control else { continue }
             rows.addControlSession(
@@ -168,6 +170,23 @@ extension Supervisor {
                 requestedMicroseconds: control.requestedMicroseconds, peerPid: control.peerPid)
         }
         return rows
+    }
+
+    /// What SHOW WORKERS shows of what is known here.
+    private var workerFacts: [WorkerFacts] {
+        let (now, wall) = (Clock.monotonicNanoseconds, Clock.realNanoseconds)
+        return workers.enumerated().filter { $1.isWanted || $1.process != nil }.map { index, slot in
+            let beat = max(
+                segment.segment.worker(index).heartbeatMicroseconds * 1000, slot.startedNanoseconds)
+            return WorkerFacts(
+                index: index, process: slot.process, state: slot.stateText,
+                restarts: slot.incarnation > 1 ? slot.incarnation - 1 : 0,
+                startedMicroseconds: (wall - (now - slot.startedNanoseconds)) / 1000,
+                beatAgeMilliseconds: now > beat ? (now - beat) / 1_000_000 : 0,
+                processorMilliseconds: slot.process.flatMap { Process.processorNanoseconds(of: $0) }.map {
+                    $0 / 1_000_000
+                })
+        }
     }
 
     /// Takes rows from a worker. An answer that comes too late finds nobody.

@@ -13,6 +13,10 @@ struct ReloadProgress {
     var isWantedAgain = false
     /// Sessions that wait for that one.
     var nextWaiters: [ConsoleID] = []
+    /// What there is to say about the last one that has ended.
+    var lastLines = [ReloadLine("result", "none since the start")]
+    /// What there is to say so far about the one under way: warnings, then changes.
+    var lines: [ReloadLine] = []
 }
 
 /// Reload: everything is checked in a child first; then all workers get the same image, or nothing changes.
@@ -56,6 +60,7 @@ extension Supervisor {
         reload.run = nil
         let outcome = run.finish(ending)
         for line in outcome.lines { log.write(line.isError ? .error : .warning, line.text) }
+        reload.lines = outcome.lines.filter { !$0.isError }.map { ReloadLine("warning", $0.text) }
         guard let image = outcome.image else {
             return refuseReload(outcome.lines.filter(\.isError).map(\.text))
         }
@@ -111,8 +116,18 @@ extension Supervisor {
         }
         let what = purpose == .reload ? "reload" : "SET"
         for change in difference.changes { log.write(.log, "\(what): \(change)") }
+        if purpose == .reload { reload.lines += difference.changes.map(Supervisor.line) }
         barriers.append(barrier)
         settleBarriers()
+    }
+
+    private static func line(_ change: ConfigurationChange) -> ReloadLine {
+        switch change {
+        case .settingNeedsRestart: ReloadLine("needs restart", change.description)
+        case .setting, .databaseAdded, .databaseRemoved, .databaseChanged, .userAdded, .userRemoved,
+            .userChanged, .peersChanged:
+            ReloadLine("change", change.description)
+        }
     }
 
     /// Every worker uses the new configuration, or has said why not.
@@ -124,8 +139,16 @@ extension Supervisor {
     private func answerReload(problems: [String]) {
         if hasAnnounced { manager.ready(status: "ready") }
         let waiters = reload.waiters
+        let lines = reload.lines + problems.map { ReloadLine("error", $0) }
         reload.waiters = []
-        answer(waiters, problems.isEmpty ? .done : .failed(Supervisor.reloadError(problems)))
+        reload.lines = []
+        reload.lastLines =
+            [
+                ReloadLine("time", Supervisor.format(Clock.realNanoseconds / 1000)),
+                ReloadLine(
+                    "result", problems.isEmpty ? "applied" : "failed: what is not named as changed stays"),
+            ] + lines
+        answer(waiters, problems.isEmpty ? .reloaded(lines) : .failed(Supervisor.reloadError(problems)))
         guard reload.isWantedAgain else { return }
         reload.isWantedAgain = false
         reload.waiters = reload.nextWaiters

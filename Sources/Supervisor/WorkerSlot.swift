@@ -39,6 +39,14 @@ struct WorkerSlot {
     /// Records lost so far in the log ring, as already reported.
     var reportedDroppedCount: UInt64 = 0
 
+    /// Where it is in its life, in a word.
+    var stateText: String {
+        if process == nil { return nextStartNanoseconds == nil ? "none" : "restarting" }
+        if isSilent { return "silent" }
+        if isLeaving || isDrained { return "draining" }
+        return isReady ? "ready" : "starting"
+    }
+
     /// A slot without a process.
     init() throws(SystemError) {
         (inbox, inboxSender) = try Socket.pair(.datagram, nonBlocking: true)

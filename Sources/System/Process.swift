@@ -95,6 +95,11 @@ public enum Process {
         try Descriptors.pointStandardToNull()
     }
 
+    /// Processor time that a process has used with all its threads; `nil` when it is gone.
+    public static func processorNanoseconds(of process: Int32) -> UInt64? {
+        UInt64(exactly: clinux_process_cpu_nanoseconds(process))
+    }
+
     /// The path of the running executable, or `nil` when /proc does not tell.
     public static var executablePath: String? { FileSystem.linkTarget("/proc/self/exe") }
 

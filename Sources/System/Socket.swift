@@ -26,7 +26,7 @@ public enum Socket {
 
     /// Who is at the other end of a Unix socket.
     public struct PeerCredentials: Equatable, Sendable {
-        /// The process that connected, or that made the pair.
+        /// The process that connected, or that made the pair; 0 where it cannot be seen from here.
         public let processID: Int32
         public let userID: UInt32
         public let groupID: UInt32
@@ -115,7 +115,8 @@ public enum Socket {
         var process: Int32 = 0
         var user: UInt32 = 0
         var group: UInt32 = 0
-        guard unsafe clinux_peer_credentials(descriptor, &process, &user, &group) == 0, process > 0
+        // A process of another namespace has no number here; what is no Unix socket has no user.
+        guard unsafe clinux_peer_credentials(descriptor, &process, &user, &group) == 0, user != .max
         else { return nil }
         return PeerCredentials(processID: process, userID: user, groupID: group)
     }

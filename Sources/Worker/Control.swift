@@ -97,7 +97,11 @@ extension WorkerLoop {
 
     private mutating func sendRows(_ request: UInt64, _ kind: RowsKind) {
         var rows = RowWriter()
-        core.appendRows(kind, to: &rows)
+        if kind == .worker {
+            core.appendWorker(ioBackend: loop.backend == .ioUring ? "io_uring" : "epoll", to: &rows)
+        } else {
+            core.appendRows(kind, to: &rows)
+        }
         let bytes = [UInt8](copyingBytes: rows.bytes)
         if bytes.count <= RowsAnswer.inlineLimit {
             return report(.rows(RowsAnswer(request: request, rows: bytes, isLast: true)))

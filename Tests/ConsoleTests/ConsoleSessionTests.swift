@@ -150,7 +150,7 @@ import Wire
             ("kill pgbouncer", Self.error("cannot kill admin db: pgbouncer")),
             ("reconnect pgbouncer", Self.error("cannot reconnect admin db: pgbouncer")),
             ("wait_close pgbouncer", Self.error("cannot wait in admin db: pgbouncer")),
-            ("show fds", Self.error("SHOW FDS is not available in this version yet", "0A000")),
+            ("suspend", Self.error("SUSPEND is not available in this version yet", "0A000")),
         ]
         var peer = Peer()
         for (query, expected) in cases {

@@ -43,7 +43,9 @@ import Testing
         let instance = try Instance("default_pool_size = 7")
         let console = try ConsoleClient(instance)
         try instance.write("default_pool_size = 9")
-        #expect(try console.query("RELOAD").map(\.type) == ["C"])
+        let answer = try console.query("RELOAD")
+        #expect(answer.map(\.type) == ["N", "C"])
+        #expect(answer[0].text.contains("change: default_pool_size changes from \"7\" to \"9\""))
         #expect(try instance.ask("setting default_pool_size", worker: 1) == "9")
         try instance.write("default_pool_size = x")
         let refusal = try console.query("RELOAD")
@@ -51,6 +53,31 @@ import Testing
         #expect(refusal[0].text.contains("F0000") && refusal[0].text.contains("\(instance.file):12"))
         let rows = try console.query("SHOW CONFIG").filter { $0.text.contains("default_pool_size") }
         #expect(rows.count == 1 && rows[0].text.contains("9"))
+        let last = try console.query("SHOW RELOAD").filter { $0.type == "D" }.map(\.text)
+        #expect(last.contains { $0.contains("result") && $0.contains("failed") })
+        #expect(last.contains { $0.contains("error") && $0.contains("\(instance.file):12") })
+        try instance.write("default_pool_size = 9\nlisten_backlog = 7")
+        #expect(try console.query("RELOAD").contains { $0.text.contains("needs restart: listen_backlog") })
+        let next = try console.query("SHOW RELOAD").filter { $0.type == "D" }.map(\.text)
+        #expect(next.contains { $0.contains("result") && $0.contains("applied") })
+        #expect(next.contains { $0.contains("needs restart") && $0.contains("listen_backlog stays") })
+    }
+
+    @Test func workersAreShown() throws {
+        let instance = try Instance(workers: 2)
+        let console = try ConsoleClient(instance)
+        let pid = try instance.ask("pid", worker: 0)
+        func rows() throws -> [String] {
+            try console.query("SHOW WORKERS").filter { $0.type == "D" }.map(\.text)
+        }
+        let first = try rows()
+        #expect(first.count == 2 && first[0].contains(pid) && first.allSatisfy { $0.contains("ready") })
+        _ = try? instance.ask("exit 1", worker: 0)
+        try instance.waitForLog("exited with status 1")
+        try eventually("another process is shown") {
+            let row = try rows()[0]
+            return row.contains("ready") && !row.contains(pid)
+        }
     }
 
     @Test func pauseAndResumeKnowTheState() throws {
