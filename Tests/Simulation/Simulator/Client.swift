@@ -49,6 +49,8 @@ final class Client: FarEnd {
     private var isAnnounced = false
     /// When it asked for something that it waits for still.
     private var askedAt: UInt64 = 0
+    /// What it sent last is of a group whose Sync is missing: the query goes on, even if all is answered.
+    private var isInGroup = false
     private let cancels: Bool
 
     var script: Script!
@@ -136,7 +138,8 @@ final class Client: FarEnd {
         world.trace.note(world.now, "\(name) -> \(message.words(fromClient: true))")
         world.statistics.requests += 1
         let bytes = message.bytes
-        if isAnswered, outstanding == 0 { askedAt = world.now }
+        if isAnswered, outstanding == 0, !isInGroup { askedAt = world.now }
+        isInGroup = "PBDECH".utf8.contains(message.type)
         predict(message)
         world.write(socket, bytes)
         if message.type == UInt8(ascii: "X") {
