@@ -92,6 +92,7 @@ import Testing
                 return "none"
             }
             #expect(refusal().contains(refused))
+            try eventually("all workers are there") { pooler.workers().count == setup.workers }
             let before = pooler.workers()
             for worker in before { kill(worker, SIGKILL) }
             try eventually("all workers are others") {
@@ -167,6 +168,7 @@ import Testing
                     "dbname": "pgsluice", "user": "anybody",
                 ])
             }
+            try eventually("all workers are there") { pooler.workers().count == setup.workers }
             for worker in pooler.workers() { kill(worker, SIGSTOP) }
             let session = try console()
             #expect(try session.query("SHOW VERSION").value?.contains("pgsluice") == true)

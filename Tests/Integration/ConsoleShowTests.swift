@@ -192,14 +192,21 @@ import Testing
         }
     }
 
-    /// The console refuses the extended protocol, as PgBouncer's does, with an error that says so.
+    /// Unlike PgBouncer's console ours speaks the extended protocol, with everything but parameters.
     @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
-    func theConsoleRefusesTheExtendedProtocol(setup: Setup) async throws {
+    func theConsoleSpeaksTheExtendedProtocol(setup: Setup) async throws {
         try await withPooler(setup) { pooler throws in
             let console = try pooler.console()
-            let error = #expect(throws: PostgresError.self) { try console.query("show lists", []) }
-            #expect(error?.sqlState == "08P01")
-            #expect(error?.message.contains("extended query protocol not supported") == true)
+            let plain = try console.query("show lists")
+            let extended = try console.query("show lists", [])
+            #expect(extended.columns == plain.columns && extended.types == plain.types)
+            #expect(extended.rows == plain.rows)
+            try console.prepare("mine", "show state")
+            #expect(try console.describe("mine").columns == ["key", "value"])
+            #expect(try console.execute("mine").rows[0] == ["active", "yes"])
+            let error = #expect(throws: PostgresError.self) { try console.query("show lists", ["x"]) }
+            #expect(error?.sqlState == "0A000")
+            #expect(try console.query("show version").rows.count == 1)
         }
     }
 
