@@ -46,7 +46,7 @@ extension WorkerLoop {
             case .acknowledge(let epoch):
                 report(.acknowledged(epoch: epoch, problem: []))
             case .acknowledgeMissing(let epoch):
-                report(.acknowledged(epoch: epoch, problem: Array("not found".utf8)))
+                reportMissing(epoch)
             case .drained:
                 if isSupervisorLost { isEnding = true } else { report(.drained) }
             }
@@ -57,6 +57,11 @@ extension WorkerLoop {
         // What carrying out an action brought about at once is told to the core when it is done with the
         // rest.
         if !afterwards.isEmpty { flushAfterwards() }
+    }
+
+    @inline(never)
+    private mutating func reportMissing(_ epoch: UInt64) {
+        report(.acknowledged(epoch: epoch, problem: Array("not found".utf8)))
     }
 
     private mutating func resume(_ connection: ConnectionID) {
