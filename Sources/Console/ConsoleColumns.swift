@@ -7,7 +7,9 @@ extension ConsoleCommand {
         switch self {
         case .show(let what): what.columns.isEmpty ? nil : what.columns
         case .showParameter(let parameter): [ConsoleColumn(parameter.rawValue, .text)]
-        case .setParameter, .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient: nil
+        case .setParameter, .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient,
+            .restart:
+            nil
         }
     }
 }

@@ -93,26 +93,31 @@ public enum ConsoleCommand: Equatable, Sendable {
     case database(DatabaseCommand, [UInt8]?)
     /// Send one client away.
     case killClient(id: UInt64)
+    /// Have this program, or the one at a path, take over without dropping anybody.
+    case restart(path: [UInt8]?)
 
     /// Whether only admins may run it.
     var needsAdmin: Bool {
         switch self {
         case .show(let what): what.needsAdmin
         case .showParameter, .setParameter: false
-        case .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient: true
+        case .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient,
+            .restart:
+            true
         }
     }
 
     /// The command in a query, without the zero byte at its end.
     ///
     /// The grammar is `WORD [WORD] [;]`, `SET WORD (= | TO) VALUE [;]`, and of our own
-    /// `PAUSE [WORD] TIMEOUT SECONDS [;]`. Command words mean the same in any case; names of databases do
+    /// `PAUSE [WORD] TIMEOUT SECONDS [;]` and `RESTART ['PATH'] [;]`. Command words mean the same in any case; names of databases do
     /// not.
     /// - Throws: PgBouncer's error texts.
     public static func parse(_ query: [UInt8]) throws(ConsoleError) -> ConsoleCommand {
         if let assignment = try ConsoleLexer.assignment(query) {
             return set(key: assignment.key, value: assignment.value).orParameter
         }
+        if let path = ConsoleLexer.restart(query) { return .restart(path: path.isEmpty ? nil : path) }
         guard let words = try ConsoleLexer.words(query) else { throw .invalidCommand(query) }
         if words.command == "pause", words.rest.count > 0 {
             guard let pause = pause(words.argument, words.rest) else { throw .invalidCommand(query) }

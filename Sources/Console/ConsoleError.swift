@@ -60,6 +60,10 @@ public struct ConsoleError: Error, Equatable, Sendable {
     /// RESUME while nothing is paused.
     public static let notPaused = ConsoleError("pooler is not paused/suspended")
 
+    /// RESTART by the extended protocol: what is prepared does not outlive it.
+    static let simpleQueryNeeded = ConsoleError(
+        .featureNotSupported, "RESTART has to come as a simple query")
+
     /// PAUSE while everything is.
     public static let alreadyPaused = ConsoleError("already suspended/paused")
 

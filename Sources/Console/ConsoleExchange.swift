@@ -25,6 +25,8 @@ public enum ConsoleRequest: Equatable, Sendable {
     case order(OrderKind, database: [UInt8]?, limitSeconds: UInt32? = nil)
     /// Send the client with this number away; answer with `done` or `failed`.
     case killClient(id: UInt64)
+    /// Have another program take over, that at a path if there is one; answer with `done` or `failed`.
+    case restart(path: String?)
     /// Change a setting until the next reload; answer with `done` or `failed`.
     case set(key: String, value: String)
     /// Somebody on this connection wants the session with this key to give up what it waits for. The

@@ -47,6 +47,16 @@ struct ConsoleLexer {
         return (key, value)
     }
 
+    /// The path in `RESTART ['PATH'] [;]`, empty when there is none; `nil` when the query has another form.
+    static func restart(_ query: [UInt8]) -> [UInt8]? {
+        var lexer = ConsoleLexer(query)
+        lexer.skipSpace()
+        guard let command = lexer.word(), lowercased(command) == "restart" else { return nil }
+        lexer.skipSpace()
+        let path = lexer.quoted(UInt8(ascii: "'")) ?? []
+        return lexer.isAtEnd() ? path : nil
+    }
+
     /// Whether a text has nothing but blanks and a semicolon.
     static func isEmpty(_ query: [UInt8]) -> Bool {
         var lexer = ConsoleLexer(query)

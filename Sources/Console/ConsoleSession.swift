@@ -76,6 +76,31 @@ public struct ConsoleSession: ~Copyable {
         phase = .startup
     }
 
+    /// A session that another program has begun.
+    public init(_ parked: ParkedConsole, formatTime: @escaping (UInt64) -> String) {
+        role = parked.role
+        cancelKey = parked.cancelKey
+        notifyMessage = ""
+        self.formatTime = formatTime
+        phase = parked.awaitsRestart ? .waiting(.restart(path: nil)) : .ready
+        unsafe input.append(parked.input.span.bytes)
+        unsafe output.append(parked.output.span.bytes)
+    }
+
+    /// What another program needs to go on with the session; `nil` when it cannot: one that has not begun, that
+    /// waits for anything but RESTART, or that ends. What was prepared is forgotten.
+    public var parked: ParkedConsole? {
+        var awaitsRestart = false
+        switch phase {
+        case .ready: break
+        case .waiting(.restart): awaitsRestart = true
+        case .startup, .waiting, .closing: return nil
+        }
+        return ParkedConsole(
+            role: role, cancelKey: cancelKey, input: unsafe input.bytes.withUnsafeBytes { unsafe Array($0) },
+            output: unsafe output.bytes.withUnsafeBytes { unsafe Array($0) }, awaitsRestart: awaitsRestart)
+    }
+
     // MARK: Driving
 
     /// Takes bytes the client sent.
@@ -365,6 +390,9 @@ public struct ConsoleSession: ~Copyable {
             if let database, ConsoleSession.isConsole(database) { throw .adminDatabase(command.verb) }
             return .order(command.order, database: database)
         case .killClient(let id): return .killClient(id: id)
+        case .restart(let path):
+            guard extended.running == nil else { throw .simpleQueryNeeded }
+            return .restart(path: path.map { String(decoding: $0, as: UTF8.self) })
         }
     }
 
@@ -419,6 +447,7 @@ public struct ConsoleSession: ~Copyable {
         case .suspend: return .tag("SUSPEND")
         case .database(let command, _): return .tag(command.rawValue.uppercased())
         case .killClient: return .tag("KILL_CLIENT")
+        case .restart: return .tag("RESTART")
         }
     }
 

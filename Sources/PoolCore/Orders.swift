@@ -84,7 +84,7 @@ extension PoolCore {
         case .waitClose where !isElsewhere:
             lifecycle.pendingCloses.append((index, order.epoch))
             return checkPendingOrders()
-        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose:
+        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .open:
             break
         }
         actions.append(.acknowledge(epoch: order.epoch))
@@ -98,7 +98,7 @@ extension PoolCore {
         switch order.kind {
         case .pause, .resume, .kill, .disable, .enable: return databaseNumber(name)
         case .reconnect, .waitClose, .killClient, .reopen, .drain, .shutdownNow, .shutdownWaitForClients,
-            .shutdownWaitForServers:
+            .shutdownWaitForServers, .open:
             return databaseIndex[name]
         }
     }

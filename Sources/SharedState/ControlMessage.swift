@@ -27,6 +27,8 @@ public enum OrderKind: UInt8, CaseIterable, Sendable {
     case killClient = 12
     /// Take no new clients because this worker is to go; the others serve on.
     case drain = 13
+    /// Begin to take clients, if this worker has started without.
+    case open = 14
 }
 
 /// An order of the supervisor. Orders are numbered; a worker acknowledges each when it is done, locally.

@@ -22,8 +22,16 @@ public struct SegmentReader {
     private var activity: [UInt64] = []
 
     /// A view of `segment`. There must be only one, the supervisor's.
-    public init(_ segment: Segment) {
+    ///
+    /// - Parameter kept: what another view of it, whose place this one takes, has kept of what is gone.
+    public init(_ segment: Segment, kept: [DatabaseTotals] = []) {
         self.segment = segment
+        for database in kept { self.kept[database.database, default: PoolTotals()].add(database.totals) }
+    }
+
+    /// Counts of what is gone, for a view that takes this one's place. Their histograms are not in it.
+    public var keptTotals: [DatabaseTotals] {
+        kept.map { DatabaseTotals(database: $0.key, totals: $0.value) }
     }
 
     /// All pools in use, summed over workers, ordered by database and then user.

@@ -111,3 +111,48 @@ final class ConsoleConnection {
         return unsafe bytes.extracting(first: limit).withUnsafeBytes { unsafe [UInt8]($0) }
     }
 }
+
+extension ConsoleConnection {
+    /// For a program that takes over; `nil` when the session cannot go on there.
+    var record: TaggedRecord? {
+        guard !isBroken, let parked = session.parked else { return nil }
+        var record = TaggedRecord()
+        record.add(1, id)
+        record.add(2, descriptor)
+        record.add(3, user)
+        record.add(4, UInt64(parked.role.rawValue))
+        record.add(5, parked.cancelKey.processId)
+        record.add(6, parked.cancelKey.secret)
+        record.add(7, parked.input)
+        record.add(8, parked.output)
+        record.add(9, parked.awaitsRestart)
+        if let control {
+            record.add(10, control.id)
+            record.add(11, control.peerPid)
+            record.add(12, control.connectedMicroseconds)
+        }
+        return record
+    }
+
+    /// What `record` gave.
+    convenience init(_ record: TaggedRecord) throws(ControlError) {
+        guard let role = ConsoleRole(rawValue: try record.number(4, as: UInt8.self)) else {
+            throw .badField(tag: 4)
+        }
+        let parked = ParkedConsole(
+            role: role,
+            cancelKey: ConsoleCancelKey(
+                processId: try record.number(5, as: Int32.self), secret: record.bytes(6)),
+            input: record.bytes(7), output: record.bytes(8), awaitsRestart: try record.flag(9))
+        var control: Control?
+        if !record.bytes(10).isEmpty {
+            control = Control(
+                id: try record.number(10), peerPid: try record.number(11, as: Int32.self),
+                connectedMicroseconds: try record.number(12))
+        }
+        self.init(
+            id: try record.number(1), descriptor: try record.number(2, as: Int32.self),
+            user: record.text(3), session: ConsoleSession(parked, formatTime: Supervisor.format),
+            control: control)
+    }
+}

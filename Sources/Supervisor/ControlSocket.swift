@@ -1,5 +1,6 @@
 import Base
 import Config
+import SharedState
 import System
 import Wire
 
@@ -76,5 +77,32 @@ struct ControlSocket {
         try? FileSystem.remove(path)
         Descriptors.close(descriptor)
         folder.close(removing: isFolderOurs)
+    }
+}
+
+extension ControlSocket {
+    /// What must stay open when another program takes over.
+    var descriptors: [Int32] { [descriptor, folder.descriptor] }
+
+    /// For a program that takes over.
+    var record: TaggedRecord {
+        var record = TaggedRecord()
+        record.add(1, descriptor)
+        record.add(2, path)
+        record.add(3, folder.path)
+        record.add(4, folder.isNew)
+        record.add(5, folder.descriptor)
+        record.add(6, isFolderOurs)
+        return record
+    }
+
+    /// What `record` gave.
+    init(_ record: TaggedRecord) throws(ControlError) {
+        self.init(
+            descriptor: try record.number(1, as: Int32.self), path: record.text(2),
+            folder: PrivateFolder(
+                path: record.text(3), isNew: try record.flag(4),
+                descriptor: try record.number(5, as: Int32.self)),
+            isFolderOurs: try record.flag(6))
     }
 }

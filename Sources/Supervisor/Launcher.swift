@@ -43,10 +43,17 @@ public struct Launcher {
 
     private func preflight(_ arguments: Arguments) -> Never {
         let request: ValidationRequest
+        let left: Handover?
+        do throws(StartupFailure) { left = try Handover.fromEnvironment()?.handover } catch { refuse(error) }
         do { request = try self.request(arguments, listenersArePassed: false) } catch { refuse(error) }
         let outcome = validator(request)
         for line in outcome.lines { say("\(line.isError ? "ERROR" : "WARNING") \(line.text)", to: 2) }
-        guard outcome.image != nil else { Process.exitNow(1) }
+        guard let image = outcome.image else { Process.exitNow(1) }
+        if let left, let configuration = PreparedInstance.decode(image) {
+            do throws(StartupFailure) { _ = try segment(of: left, configuration.settings) } catch {
+                refuse(error)
+            }
+        }
         finish("\(request.description): the configuration is fine")
     }
 
@@ -54,6 +61,7 @@ public struct Launcher {
         Descriptors.fillStandard()
         Signals.blockAll()
         Signals.ignore([Signals.brokenPipe])
+        takeOver(arguments)
         let title = ProcessTitle()
         let manager = ServiceManager.fromEnvironment()
         let passed = ServiceManager.takeListeners()
@@ -73,7 +81,8 @@ public struct Launcher {
                 supervisor = try Supervisor(
                     arguments: arguments, request: request, validator: validator, workerEntry: workerEntry,
                     title: title, manager: manager, log: log,
-                    signals: try Signals.descriptor(for: Signals.ofSupervisor), prepared: prepared)
+                    signals: try Signals.descriptor(for: Signals.ofSupervisor), prepared: prepared,
+                    words: words, programPath: programPath)
             } catch {
                 listeners.removeFiles()
                 control?.remove()
@@ -88,6 +97,110 @@ public struct Launcher {
         }
         title?.set("pgsluice: supervisor")
         supervisor.run()
+    }
+
+    /// Where this program was found: by its path on the command line, so that what an upgrade puts there is
+    /// found too.
+    private var programPath: String? {
+        program.contains("/") ? FileSystem.absolute(program) : Process.executablePath
+    }
+
+    // MARK: Online restart
+
+    /// Goes on with what another program has left in this process; returns when there is nothing.
+    private func takeOver(_ arguments: Arguments) {
+        let found: (handover: Handover, descriptor: Int32)?
+        do throws(StartupFailure) { found = try Handover.fromEnvironment() } catch { refuse(error) }
+        guard let (handover, descriptor) = found else { return }
+        let isReturn = handover.failure != nil
+        if !isReturn { armGuard(handover, descriptor) }
+        faultForTests(isReturn: isReturn)
+        let title = ProcessTitle()
+        var log = LogWriter(standardError: !arguments.quiet && !arguments.daemon)
+        let manager = ServiceManager.fromEnvironment()
+        let supervisor: Supervisor
+        do throws(StartupFailure) {
+            let before = PreparedInstance.decode(handover.image)
+            if let before { openLog(before.settings, arguments, &log) }
+            let request = try self.request(arguments, listenersArePassed: false)
+            var handover = handover
+            let image = isReturn ? handover.image : try validate(request, &log).1
+            guard let configuration = PreparedInstance.decode(image) else {
+                throw StartupFailure("cannot read back the checked configuration")
+            }
+            let segment = try segment(of: handover, configuration.settings)
+            openLog(configuration.settings, arguments, &log)
+            if !isReturn {
+                handover.listeners.follow(configuration.settings, workerCount: handover.workers.count)
+            }
+            let signals: Int32
+            do throws(SystemError) { signals = try Signals.descriptor(for: Signals.ofSupervisor) } catch {
+                throw StartupFailure("\(error)")
+            }
+            supervisor = Supervisor(
+                continuing: handover, segment: segment, arguments: arguments, request: request,
+                validator: validator, workerEntry: workerEntry, title: title, manager: manager, log: log,
+                signals: signals, configuration: configuration, image: image,
+                startImage: isReturn ? handover.startImage : image, words: words, programPath: programPath)
+        } catch {
+            log.write(.fatal, "cannot take over: \(error.message)")
+            log.finish()
+            goBack(handover, descriptor, error.message)
+        }
+        // The variables are for this program alone.
+        Process.removeEnvironment(Handover.variable)
+        Process.removeEnvironment(Handover.faultVariable)
+        Descriptors.close(descriptor)
+        title?.set("pgsluice: supervisor")
+        supervisor.takeOver(handover.failure)
+    }
+
+    /// The segment that another program left, if this one can use it with these settings.
+    private func segment(of left: Handover, _ settings: Settings) throws(StartupFailure) -> MappedSegment {
+        let segment: MappedSegment
+        do throws(MappedSegment.Failure) { segment = try MappedSegment(adopting: left.segment) } catch {
+            throw StartupFailure(error.text)
+        }
+        let capacity = segment.segment.layout.poolCapacity
+        guard capacity == settings.maxPools else {
+            throw StartupFailure(
+                "max_pools cannot be changed from \(capacity) to \(settings.maxPools) by an online restart: "
+                    + "stop the instance and start it")
+        }
+        return segment
+    }
+
+    private func openLog(_ settings: Settings, _ arguments: Arguments, _ log: inout LogWriter) {
+        log.threshold = LogWriter.threshold(settings, arguments)
+        try? log.open(LogWriter.destinations(settings))
+    }
+
+    /// The program before this one, should this one fault or hang before it has taken over.
+    private func armGuard(_ handover: Handover, _ descriptor: Int32) {
+        let environment =
+            Supervisor.environment(handover: descriptor)
+            + ["\(Handover.faultVariable)=the new program crashed, or hung, before it had taken over"]
+        try? Program.armGuard(
+            descriptor: handover.program, arguments: [program] + words, environment: environment,
+            seconds: Supervisor.guardSeconds)
+    }
+
+    private func goBack(_ handover: Handover, _ descriptor: Int32, _ reason: String) -> Never {
+        let environment =
+            Supervisor.environment(handover: descriptor) + ["\(Handover.faultVariable)=\(reason)"]
+        let failure = Program.execute(
+            descriptor: handover.program, arguments: [program] + words, environment: environment)
+        say("\(program): \(failure)", to: 2)
+        Process.exitNow(1)
+    }
+
+    /// A test wants to see what happens when this program fails at the worst moment.
+    private func faultForTests(isReturn: Bool) {
+        guard !isReturn, Process.environment("PGSLUICE_TEST") == "1",
+            let fault = Process.environment("PGSLUICE_TEST_RESTART")
+        else { return }
+        if fault == "crash" { preconditionFailure("a fault that a test has asked for") }
+        if fault == "hang" { while true { _ = Poll.wait([], milliseconds: -1) } }
     }
 
     private func request(

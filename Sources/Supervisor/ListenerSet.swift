@@ -1,4 +1,5 @@
 import Config
+import SharedState
 import System
 
 /// All listening sockets of the instance. The supervisor makes them and keeps them open, so that the queue
@@ -6,7 +7,7 @@ import System
 struct ListenerSet {
 
     /// One address and its sockets.
-    private struct Entry {
+    fileprivate struct Entry {
         let family: WorkerListener.Family
         let description: String
         let port: UInt16
@@ -21,9 +22,9 @@ struct ListenerSet {
 
     /// What went wrong without being the end.
     private(set) var warnings: [String] = []
-    private var entries: [Entry] = []
+    fileprivate var entries: [Entry] = []
     /// New connections do not go to all workers.
-    private var isSteered = false
+    fileprivate var isSteered = false
 
     /// What is listened on, in the words of the log.
     var descriptions: [String] { entries.map(\.description) }
@@ -222,5 +223,82 @@ struct ListenerSet {
     private static func unixPort(of path: String) -> UInt16 {
         guard let dot = path.lastIndex(of: ".") else { return 0 }
         return UInt16(path[path.index(after: dot)...]) ?? 0
+    }
+}
+
+extension ListenerSet {
+    /// Every socket.
+    var descriptors: [Int32] { entries.flatMap(\.descriptors) }
+
+    /// For a program that takes over.
+    var record: TaggedRecord {
+        var record = TaggedRecord()
+        record.add(1, isSteered)
+        for entry in entries {
+            var field = TaggedRecord()
+            field.add(1, entry.family == .unix)
+            field.add(2, entry.description)
+            field.add(3, UInt64(entry.port))
+            for descriptor in entry.descriptors { field.add(4, descriptor) }
+            field.add(5, entry.sharing == .shared)
+            field.add(6, entry.options.backlog)
+            field.add(7, entry.options.deferAcceptSeconds)
+            if let path = entry.path { field.add(8, path) }
+            record.add(2, field)
+        }
+        return record
+    }
+
+    /// What `record` gave.
+    init(_ record: TaggedRecord) throws(ControlError) {
+        isSteered = try record.flag(1)
+        for field in try record.records(2) {
+            let isUnix = try field.flag(1)
+            var descriptors: [Int32] = []
+            for bytes in field.all(4) {
+                var number = TaggedRecord()
+                number.add(0, bytes)
+                descriptors.append(try number.number(0, as: Int32.self))
+            }
+            guard let first = descriptors.first, let address = Socket.localAddress(of: first) else {
+                throw .badField(tag: 4)
+            }
+            let isShared = try field.flag(5)
+            var options = Listener.Options()
+            options.sharesPort = !isShared
+            options.backlog = try field.number(6, as: Int32.self)
+            options.deferAcceptSeconds = try field.number(7, as: Int32.self)
+            entries.append(
+                Entry(
+                    family: isUnix ? .unix : .tcp, description: field.text(2),
+                    port: try field.number(3, as: UInt16.self), descriptors: descriptors,
+                    sharing: isShared ? .shared : .own, address: address, options: options,
+                    path: field.bytes(8).isEmpty ? nil : field.text(8)))
+        }
+    }
+
+    /// Listens also where other settings want it: what is there stays, and what is not wanted any more is
+    /// closed by `closeUnwanted`. Sockets of a service manager are all there are.
+    mutating func follow(_ settings: Settings, workerCount: Int) {
+        guard entries.contains(where: { $0.sharing == .own || $0.path != nil }) else { return }
+        for name in settings.listenAddresses {
+            for address in addresses(of: name, port: UInt16(settings.listenPort)) {
+                openTCP(address, isWildcard: name == "*", settings, workerCount: workerCount)
+            }
+        }
+    }
+
+    /// Closes the TCP sockets of addresses that the settings do not name.
+    mutating func closeUnwanted(_ settings: Settings) {
+        var wanted: Set<String> = []
+        for name in settings.listenAddresses {
+            for address in addresses(of: name, port: UInt16(settings.listenPort)) {
+                wanted.insert(address.text)
+            }
+        }
+        for entry in entries where entry.sharing == .own && !wanted.contains(entry.description) {
+            entry.descriptors.forEach(Descriptors.close)
+        }
+        entries.removeAll { $0.sharing == .own && !wanted.contains($0.description) }
     }
 }

@@ -71,3 +71,25 @@ struct OrdersInForce {
         pausedDatabases.contains(database) || isKilled && !resumedDatabases.contains(database)
     }
 }
+
+extension OrdersInForce {
+    /// For a program that takes over.
+    var record: TaggedRecord {
+        var record = TaggedRecord()
+        record.add(1, isPaused)
+        record.add(2, isKilled)
+        for (offset, set) in [pausedDatabases, resumedDatabases, disabledDatabases].enumerated() {
+            for database in set { record.add(UInt16(3 + offset), database) }
+        }
+        return record
+    }
+
+    /// What `record` gave.
+    init(_ record: TaggedRecord) throws(ControlError) {
+        isPaused = try record.flag(1)
+        isKilled = try record.flag(2)
+        pausedDatabases = Set(record.all(3))
+        resumedDatabases = Set(record.all(4))
+        disabledDatabases = Set(record.all(5))
+    }
+}

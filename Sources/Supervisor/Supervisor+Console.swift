@@ -116,6 +116,10 @@ extension Supervisor {
                 connection.session.answer(.failed(error))
             }
         case .killClient(let id): killClient(id, for: connection)
+        case .restart(let path):
+            do throws(ConsoleError) { try requestRestart(path, for: connection) } catch {
+                connection.session.answer(.failed(error))
+            }
         case .set(let key, let value): set(key, to: value, for: connection)
         case .cancel(let key): cancel(key)
         }
@@ -145,9 +149,9 @@ extension Supervisor {
         for kind in kinds {
             let request = console.nextNumber()
             requests[request] = kind
-            for index in workers.indices where workers[index].isReady {
+            for index in workers.indices
+            where workers[index].isReady && send(.rowsWanted(request: request, kind: kind), to: index) {
                 missing.insert(RowsCollection.Missing(worker: index, kind: kind))
-                _ = send(.rowsWanted(request: request, kind: kind), to: index)
             }
         }
         console.collections.append(

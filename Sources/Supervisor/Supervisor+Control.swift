@@ -56,7 +56,8 @@ extension Supervisor {
         switch message {
         case .ready:
             workers[index].isReady = true
-            segment.segment.worker(index).state = .ready
+            // One on trial is given nothing by the others yet.
+            if !workers[index].isOnTrial { segment.segment.worker(index).state = .ready }
             announceWhenReady()
         case .acknowledged(let epoch, let problem):
             acknowledge(epoch, by: index, problem: String(decoding: problem, as: UTF8.self))
@@ -86,7 +87,7 @@ extension Supervisor {
         case .shutdownWaitForServers: return beginShutdown(.waitForServers)
         case .pause: if request.database == nil { inForce.isPaused = true }
         case .resume: if request.database == nil { _ = inForce.resume() }
-        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain: break
+        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain, .open: break
         }
         order(request.kind, database: request.database, argument: request.argument)
     }

@@ -21,7 +21,7 @@ extension Supervisor {
             try checkKnown(database)
             if let database { inForce.setDisabled(database, kind == .disable) }
         case .reconnect, .waitClose: try checkKnown(database)
-        case .reopen, .killClient, .drain: break
+        case .reopen, .killClient, .drain, .open: break
         }
         noteCommand(
             "\(kind)" + (database.map { " " + String(decoding: $0, as: UTF8.self) } ?? ""), connection)
@@ -99,7 +99,7 @@ extension Supervisor {
             undoPause(database)
         case .database(.waitClose, _): dismiss(connection.id)
         case .show, .showParameter, .setParameter, .set, .reload, .resume, .suspend, .shutdown, .database,
-            .killClient, nil:
+            .killClient, .restart, nil:
             return
         }
         answer(

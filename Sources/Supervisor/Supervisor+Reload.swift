@@ -24,7 +24,7 @@ extension Supervisor {
     /// How long workers may take to use a configuration that is already checked.
     private static let commitNanoseconds: UInt64 = 10_000_000_000
 
-    private var isReloading: Bool {
+    var isReloading: Bool {
         reload.run != nil || barriers.contains { $0.purpose == .reload }
     }
 

@@ -15,28 +15,39 @@ extension Supervisor {
 
     /// Starts workers, or has them leave, until there are as many as are wanted.
     ///
-    /// Those with the highest indexes leave. What was made for them stays, so that they can come back.
+    /// Those with the highest indexes leave. What was made for them stays, for others.
     func resize(to wanted: (count: Int, reason: String)) {
         log.write(.log, "workers: \(wanted.count) (\(wanted.reason))")
         let before = workers.count
-        while workers.count < wanted.count {
-            do throws(SystemError) { try addSlot() } catch {
-                log.write(.error, "cannot add worker \(workers.count): \(error)")
-                break
-            }
+        let serving = workers.indices.filter { workers[$0].isWanted }
+        for index in serving.dropFirst(wanted.count) {
+            workers[index].isWanted = false
+            leave(index)
         }
-        // One that knows their channels too.
+        for _ in 0..<max(0, wanted.count - serving.count) {
+            guard let index = vacantSlot else { break }
+            workers[index].isWanted = true
+            if workers[index].process == nil { startWorker(index) }
+        }
+        // One that knows the channels of those that are new.
         if workers.count > before { startHelper() }
-        for index in workers.indices {
-            let isWanted = index < wanted.count
-            guard isWanted != workers[index].isWanted else { continue }
-            workers[index].isWanted = isWanted
-            if !isWanted {
-                leave(index)
-            } else if workers[index].process == nil {
-                startWorker(index)
+    }
+
+    /// A place for one more worker: one that nobody has any more, else a new one, else one whose process is
+    /// about to leave.
+    var vacantSlot: Int? {
+        if let index = workers.indices.first(where: { !workers[$0].isWanted && workers[$0].process == nil }) {
+            return index
+        }
+        if workers.count < Supervisor.workerLimit {
+            do throws(SystemError) {
+                try addSlot()
+                return workers.count - 1
+            } catch {
+                log.write(.error, "cannot add worker \(workers.count): \(error)")
             }
         }
+        return workers.indices.first { !workers[$0].isWanted }
     }
 
     /// A place for another worker, which begins as one that is not wanted.
@@ -51,7 +62,7 @@ extension Supervisor {
     }
 
     /// Has a worker hand over what it has, and end.
-    private func leave(_ index: Int) {
+    func leave(_ index: Int) {
         workers[index].nextStartNanoseconds = nil
         guard let process = workers[index].process else { return }
         log.write(.log, "worker \(index) [\(process)] leaves")

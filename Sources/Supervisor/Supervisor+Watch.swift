@@ -74,7 +74,7 @@ extension Supervisor {
     /// Whether a worker takes new connections, or will in a moment.
     private func isOpen(_ index: Int) -> Bool {
         workers[index].process != nil && !workers[index].isSilent && !workers[index].isDrained
-            && !workers[index].isLeaving
+            && !workers[index].isLeaving && !workers[index].isOnTrial
     }
 
     /// Has new TCP connections go to those who take them, if there is anybody.

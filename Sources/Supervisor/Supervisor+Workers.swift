@@ -42,7 +42,8 @@ extension Supervisor {
                         resolver: slot.resolver, supervisorWake: wake, segment: segment.memory,
                         segmentByteCount: segment.byteCount, startImage: startImage,
                         configurationImage: image, epoch: epoch,
-                        verbosity: arguments.verbosity, startsPaused: inForce.isPaused))
+                        verbosity: arguments.verbosity, startsPaused: inForce.isPaused,
+                        isOpen: !slot.isOnTrial))
             }
         } catch {
             channel.close()
@@ -79,6 +80,8 @@ extension Supervisor {
                 helperEnded(ending)
             } else if reload.run?.process == process {
                 validationEnded(ending)
+            } else if restart.run?.process == process {
+                preflightEnded(ending)
             }
         }
     }
@@ -86,19 +89,10 @@ extension Supervisor {
     /// Accounts for a worker that has ended: what it left in its channels and rings, its counts, and its
     /// successor.
     private func workerEnded(_ index: Int, _ ending: Process.Ending) {
-        receive(from: index)
-        let block = segment.segment.worker(index)
-        block.state = .dead
-        drainLog(of: index)
-        emptyInbox(of: index)
-        counters.retire(worker: index)
-        reclaim(index)
-        workers[index].channel?.close()
-        workers[index].channel = nil
+        if workers[index].isOnTrial { return trialFailed(index, ending) }
         let process = workers[index].process ?? 0
-        workers[index].process = nil
+        workerIsGone(index)
         let wasDrained = workers[index].isDrained
-        removeFromBarriers(index)
         if shutdown != nil {
             if !wasDrained, killNanoseconds == nil {
                 log.write(.warning, "worker \(index) [\(process)] \(ending)")
@@ -124,6 +118,27 @@ extension Supervisor {
         log.write(.error, "worker \(index) [\(process)] \(ending) after \(seconds(life)) s; \(plan)")
         guard workers[index].isWanted else { return }
         workers[index].nextStartNanoseconds = Clock.monotonicNanoseconds + pause
+    }
+
+    /// A worker of the program that is to take over has ended before it could serve.
+    private func trialFailed(_ index: Int, _ ending: Process.Ending) {
+        workerIsGone(index)
+        rollBack("worker \(index) \(ending)")
+    }
+
+    /// Takes in what a worker that has ended left, and gives back what it had.
+    func workerIsGone(_ index: Int) {
+        receive(from: index)
+        let block = segment.segment.worker(index)
+        block.state = .dead
+        drainLog(of: index)
+        emptyInbox(of: index)
+        counters.retire(worker: index)
+        reclaim(index)
+        workers[index].channel?.close()
+        workers[index].channel = nil
+        workers[index].process = nil
+        removeFromBarriers(index)
     }
 
     /// Gives back what a dead worker owned, and tells the others, who may have waited for it.

@@ -21,6 +21,11 @@ final class Supervisor {
     /// Where the console is served without a worker between.
     let control: ControlSocket?
     let segment: MappedSegment
+    /// The command line, and where this program was found.
+    let words: [String]
+    let programPath: String?
+    /// A program to come back to: until an online restart is done the one before, then this one.
+    var program: Int32
 
     /// The image the instance started with.
     let startImage: [UInt8]
@@ -51,6 +56,8 @@ final class Supervisor {
     var inForce = OrdersInForce()
     /// Which workers are silent, and who takes new connections.
     var watch = WorkerWatch()
+    /// An online restart under way.
+    var restart = RestartProgress()
     /// How the instance is ending, once it is.
     var shutdown: ShutdownMode?
     /// When workers that were told to end at once are killed.
@@ -64,9 +71,11 @@ final class Supervisor {
     init(
         arguments: Arguments, request: ValidationRequest, validator: @escaping ValidatorEntry,
         workerEntry: @escaping WorkerEntry, title: ProcessTitle?, manager: ServiceManager, log: LogWriter,
-        signals: Int32, prepared: PreparedInstance
+        signals: Int32, prepared: PreparedInstance, words: [String], programPath: String?
     ) throws(SystemError) {
         self.arguments = arguments
+        self.words = words
+        self.programPath = programPath
         self.request = request
         self.validator = validator
         self.workerEntry = workerEntry
@@ -83,6 +92,7 @@ final class Supervisor {
         segment = try MappedSegment(
             workerCount: prepared.workerCount, poolCapacity: prepared.configuration.settings.maxPools)
         counters = SegmentReader(segment.segment)
+        program = Supervisor.openProgram()
         let now = Clock.monotonicNanoseconds
         averages = StatisticsAverages(nowMicroseconds: now / 1000)
         history = StatisticsHistory(nowMicroseconds: now / 1000)
@@ -91,10 +101,78 @@ final class Supervisor {
         for _ in 0..<prepared.workerCount { workers.append(try WorkerSlot()) }
     }
 
+    /// A supervisor that goes on with what another program has left.
+    ///
+    /// - Parameter startImage: the configuration that holds from here on for what only a start changes.
+    init(
+        continuing handover: Handover, segment: MappedSegment, arguments: Arguments,
+        request: ValidationRequest, validator: @escaping ValidatorEntry, workerEntry: @escaping WorkerEntry,
+        title: ProcessTitle?, manager: ServiceManager, log: LogWriter, signals: Int32,
+        configuration: Configuration, image: [UInt8], startImage: [UInt8], words: [String],
+        programPath: String?
+    ) {
+        self.arguments = arguments
+        self.words = words
+        self.programPath = programPath
+        self.request = request
+        self.validator = validator
+        self.workerEntry = workerEntry
+        self.title = title
+        self.manager = manager
+        self.log = log
+        self.signals = signals
+        self.configuration = configuration
+        self.startImage = startImage
+        self.image = image
+        self.segment = segment
+        listeners = handover.listeners
+        control = handover.control
+        wake = handover.wake
+        program = handover.program
+        workers = handover.workers
+        epoch = handover.epoch
+        inForce = handover.orders
+        helper.process = handover.helper
+        counters = SegmentReader(segment.segment, kept: handover.totals)
+        let now = Clock.monotonicNanoseconds
+        averages = StatisticsAverages(nowMicroseconds: now / 1000)
+        history = StatisticsHistory(nowMicroseconds: now / 1000, counters.sums())
+        nextStatsNanoseconds = now + configuration.settings.statsPeriodNanoseconds
+        console.totals = handover.consoleTotals
+        console.connections = handover.consoles
+        console.lastNumber = handover.lastNumber
+        hasAnnounced = true
+        latencies.endPeriod(counters.latencies())
+        _ = averages.endPeriod(nowMicroseconds: now / 1000, databaseTotals())
+        // Who has ended on the way is not waited for.
+        for index in workers.indices {
+            if let process = workers[index].process, !Process.exists(process) { workers[index].process = nil }
+        }
+    }
+
     /// Starts the children and serves until the instance has ended.
     func run() -> Never {
         startHelper()
         for index in workers.indices { startWorker(index) }
+        serve()
+    }
+
+    /// Goes on where the program before has stopped, and has its workers replaced; or, with the reason why
+    /// another one could not do that, as if nothing had been.
+    func takeOver(_ failure: String?) -> Never {
+        // What has ended since nobody looked; the next signal tells of all of them.
+        reapChildren()
+        if let failure {
+            startHelper()
+            announceReturn(failure)
+        } else {
+            beginTrial()
+            startHelper()
+        }
+        serve()
+    }
+
+    private func serve() -> Never {
         while !isOver { turn() }
         end()
     }
@@ -148,6 +226,8 @@ final class Supervisor {
         var times = workers.compactMap(\.nextStartNanoseconds)
         if let time = helper.nextStartNanoseconds { times.append(time) }
         if let time = reload.run?.deadlineNanoseconds { times.append(time) }
+        if let run = restart.run, !run.isAbandoned { times.append(run.deadlineNanoseconds) }
+        if let trial = restart.trial { times.append(trial.deadlineNanoseconds) }
         if let killNanoseconds { times.append(killNanoseconds) }
         times += barriers.compactMap(\.deadlineNanoseconds)
         if let time = console.nextAcceptNanoseconds { times.append(time) }
@@ -164,6 +244,8 @@ final class Supervisor {
         }
         if let time = helper.nextStartNanoseconds, time <= now { startHelper() }
         if let run = reload.run, run.deadlineNanoseconds <= now { run.abandon() }
+        if let run = restart.run, !run.isAbandoned, run.deadlineNanoseconds <= now { restart.run?.abandon() }
+        judgeTrial(now)
         if let time = killNanoseconds, time <= now { killWorkers() }
         watchWorkers(now)
         expireBarriers(now)

@@ -22,6 +22,8 @@ struct WorkerSlot {
     var isWanted = true
     /// The process has been told to go, and hands what it has to the others.
     var isLeaving = false
+    /// The process is to show that it can serve, before others leave for it: it gets no clients yet.
+    var isOnTrial = false
     /// Whether the process has said that it serves.
     var isReady = false
     /// Whether the process has said that nothing is left to serve.
@@ -44,7 +46,16 @@ struct WorkerSlot {
         if process == nil { return nextStartNanoseconds == nil ? "none" : "restarting" }
         if isSilent { return "silent" }
         if isLeaving || isDrained { return "draining" }
+        if isOnTrial { return "on trial" }
         return isReady ? "ready" : "starting"
+    }
+
+    /// A slot with channels that are there.
+    init(inbox: Int32, inboxSender: Int32, resolver: Int32, resolverHelper: Int32) {
+        self.inbox = inbox
+        self.inboxSender = inboxSender
+        self.resolver = resolver
+        self.resolverHelper = resolverHelper
     }
 
     /// A slot without a process.

@@ -73,6 +73,11 @@ public enum Descriptors {
         if null > 2 { _ = Glibc.close(null) }
     }
 
+    /// Makes others lead where a descriptor does.
+    public static func duplicate(_ descriptor: Int32, onto others: [Int32]) {
+        for other in others { dup2(descriptor, other) }
+    }
+
     /// Gives the standard descriptors that are closed /dev/null, so that no socket of ours becomes one of
     /// them.
     public static func fillStandard() {

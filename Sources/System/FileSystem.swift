@@ -22,6 +22,12 @@ public enum FileSystem {
         }
     }
 
+    /// A descriptor to read a file by, close-on-exec, the caller's; `nil` when it cannot be had.
+    public static func open(_ path: String) -> Int32? {
+        let descriptor = unsafe clinux_open(path, O_RDONLY | O_NOCTTY, 0)
+        return descriptor >= 0 ? descriptor : nil
+    }
+
     /// Makes a new file with these bytes; EEXIST when there is one.
     public static func create(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(SystemError) {
         let descriptor = unsafe clinux_open(path, O_WRONLY | O_CREAT | O_EXCL, mode)

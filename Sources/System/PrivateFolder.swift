@@ -18,7 +18,14 @@ public struct PrivateFolder {
     /// Whether there was none before.
     public let isNew: Bool
     /// Holds the lock, which ends with the process however it ends.
-    private let descriptor: Int32
+    public let descriptor: Int32
+
+    /// The folder whose lock this process holds already.
+    public init(path: String, isNew: Bool, descriptor: Int32) {
+        self.path = path
+        self.isNew = isNew
+        self.descriptor = descriptor
+    }
 
     /// Makes the folder, mode 0700, or takes over one of ours that nobody has any more.
     public init(_ path: String) throws(Failure) {

@@ -82,6 +82,8 @@ public struct WorkerContext: ~Copyable {
     public let verbosity: Int
     /// Whether the instance is paused (SIGUSR1, PAUSE) when this worker starts.
     public let startsPaused: Bool
+    /// Whether to take clients at once; if not, an order says when.
+    public let isOpen: Bool
 
     /// A context from its parts.
     public init(
@@ -89,7 +91,7 @@ public struct WorkerContext: ~Copyable {
         supervisorLostSignal: Int32, listeners: [WorkerListener], control: Int32, inbox: Int32,
         inboxSenders: [Int32], resolver: Int32, supervisorWake: Int32, segment: UnsafeMutableRawPointer,
         segmentByteCount: Int, startImage: [UInt8], configurationImage: [UInt8], epoch: UInt64,
-        verbosity: Int, startsPaused: Bool
+        verbosity: Int, startsPaused: Bool, isOpen: Bool = true
     ) {
         self.index = index
         self.incarnation = incarnation
@@ -108,6 +110,7 @@ public struct WorkerContext: ~Copyable {
         self.epoch = epoch
         self.verbosity = verbosity
         self.startsPaused = startsPaused
+        self.isOpen = isOpen
     }
 }
 

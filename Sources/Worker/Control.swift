@@ -52,6 +52,8 @@ extension WorkerLoop {
         case .shutdownWaitForClients, .shutdownWaitForServers:
             stopListening()
             tell(.order(order))
+        case .open:
+            armListeners()
         case .drain:
             stopAccepting()
             tell(.order(order))

@@ -9,6 +9,13 @@ extension WorkerLoop {
     /// How long accepting pauses when descriptors have run out.
     private static let acceptPause: UInt64 = 100_000_000
 
+    /// Starts accepting on all listeners.
+    mutating func armListeners() {
+        guard !isOpen, !isLeaving else { return }
+        isOpen = true
+        for index in context.listeners.indices { arm(listener: index) }
+    }
+
     /// Starts accepting on a listener.
     mutating func arm(listener index: Int) {
         let listener = context.listeners[index]

@@ -27,7 +27,8 @@ public enum Worker {
             configuration = ConfigurationDifference(from: first, to: newest).effective
         } catch { Process.exitNow(78) }
         let channels = WorkerChannels(
-            index: context.index, incarnation: context.incarnation, listeners: context.listeners,
+            index: context.index, incarnation: context.incarnation, isOpen: context.isOpen,
+            listeners: context.listeners,
             control: context.control, inbox: context.inbox, inboxSenders: context.inboxSenders,
             resolver: context.resolver, supervisorWake: context.supervisorWake)
         let loop: EventLoop

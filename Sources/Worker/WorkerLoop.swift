@@ -60,6 +60,8 @@ struct WorkerLoop: ~Copyable {
     var acceptsClients = true
     /// This worker is to go: others accept what comes.
     var isLeaving = false
+    /// Clients are taken.
+    var isOpen = false
     /// Listeners on which an accept is in flight.
     var armedListenerCount = 0
     var hasLogged = false
@@ -106,7 +108,7 @@ struct WorkerLoop: ~Copyable {
     /// Serves until there is nothing left to do.
     mutating func run() {
         setTime()
-        for index in context.listeners.indices { arm(listener: index) }
+        if context.isOpen { armListeners() }
         loop.poll(context.control, Tag(operation: Operation.control, slot: 0, generation: 0))
         loop.poll(context.inbox, Tag(operation: Operation.inbox, slot: 0, generation: 0))
         loop.poll(context.resolver, Tag(operation: Operation.resolver, slot: 0, generation: 0))
@@ -223,6 +225,8 @@ struct WorkerLoop: ~Copyable {
 struct WorkerChannels {
     let index: Int
     let incarnation: UInt64
+    /// Whether to take clients at once; if not, an order says when.
+    let isOpen: Bool
     let listeners: [WorkerListener]
     let control: Int32
     let inbox: Int32
