@@ -110,8 +110,8 @@ public enum ConsoleCommand: Equatable, Sendable {
     /// The command in a query, without the zero byte at its end.
     ///
     /// The grammar is `WORD [WORD] [;]`, `SET WORD (= | TO) VALUE [;]`, and of our own
-    /// `PAUSE [WORD] TIMEOUT SECONDS [;]` and `RESTART ['PATH'] [;]`. Command words mean the same in any case; names of databases do
-    /// not.
+    /// `PAUSE [WORD] TIMEOUT SECONDS [;]` and `RESTART ['PATH'] [;]`. Command words mean the same in any
+    /// case; names of databases do not.
     /// - Throws: PgBouncer's error texts.
     public static func parse(_ query: [UInt8]) throws(ConsoleError) -> ConsoleCommand {
         if let assignment = try ConsoleLexer.assignment(query) {

@@ -87,8 +87,8 @@ public struct ConsoleSession: ~Copyable {
         unsafe output.append(parked.output.span.bytes)
     }
 
-    /// What another program needs to go on with the session; `nil` when it cannot: one that has not begun, that
-    /// waits for anything but RESTART, or that ends. What was prepared is forgotten.
+    /// What another program needs to go on with the session; `nil` when it cannot: one that has not begun,
+    /// that waits for anything but RESTART, or that ends. What was prepared is forgotten.
     public var parked: ParkedConsole? {
         var awaitsRestart = false
         switch phase {

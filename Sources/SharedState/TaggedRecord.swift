@@ -1,5 +1,5 @@
-/// A list of values with numbers for names, of any length and nested where a value is such a list itself: what
-/// one version of the program writes for another, which skips what it does not know.
+/// A list of values with numbers for names, of any length and nested where a value is such a list itself:
+/// what one version of the program writes for another, which skips what it does not know.
 ///
 /// Each value is a 16-bit tag, a 32-bit length and its bytes, all numbers in network order.
 public struct TaggedRecord: Equatable, Sendable {

@@ -2,8 +2,8 @@ import Console
 import SharedState
 import System
 
-/// What a supervisor leaves to the program that takes its place in the same process: everything that is not in
-/// a file. It travels in a memory file whose descriptor the environment names.
+/// What a supervisor leaves to the program that takes its place in the same process: everything that is not
+/// in a file. It travels in a memory file whose descriptor the environment names.
 ///
 /// The numbers of the fields stay for ever: the two programs may be different versions.
 struct Handover {

@@ -69,7 +69,7 @@ extension Supervisor {
         workers[index].isLeaving = true
         segment.segment.worker(index).state = .draining
         steer()
-        epoch += 1
-        _ = send(.order(Order(epoch: epoch, kind: .drain)), to: index)
+        // Without a number: the others do not get it, and what comes from a worker with a lower one is refused.
+        _ = send(.order(Order(epoch: 0, kind: .drain)), to: index)
     }
 }

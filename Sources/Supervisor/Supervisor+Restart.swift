@@ -171,8 +171,7 @@ extension Supervisor {
         for index in new {
             workers[index].isOnTrial = false
             segment.segment.worker(index).state = .ready
-            epoch += 1
-            _ = send(.order(Order(epoch: epoch, kind: .open)), to: index)
+            _ = send(.order(Order(epoch: 0, kind: .open)), to: index)
         }
         for index in trial.before where !new.contains(index) {
             workers[index].isWanted = false
