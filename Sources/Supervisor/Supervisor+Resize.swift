@@ -69,7 +69,7 @@ extension Supervisor {
         workers[index].isLeaving = true
         segment.segment.worker(index).state = .draining
         steer()
-        // Without a number: the others do not get it, and what comes from a worker with a lower one is refused.
+        // Without a number: the others do not get it, and refuse what comes from a worker with a lower one.
         _ = send(.order(Order(epoch: 0, kind: .drain)), to: index)
     }
 }
