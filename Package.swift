@@ -46,9 +46,13 @@ func benchmark(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
     name: "pgsluice",
     products: [
-        .executable(name: "pgsluice", targets: ["pgsluice"])
+        .executable(name: "pgsluice", targets: ["pgsluice"]),
+        .executable(name: "sluicectl", targets: ["sluicectl"]),
     ],
-    dependencies: [],
+    dependencies: [
+        // For sluicectl alone.
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+    ],
     targets: [
         // C shims: vetted calls and constants, no logic.
         c("CURing", link: [.linkedLibrary(":liburing.a")]),
@@ -79,6 +83,13 @@ let package = Package(
             name: "pgsluice",
             dependencies: ["Base", "System", "Config", "Supervisor", "Validator", "Worker"],
             path: "Sources/pgsluice", swiftSettings: rules),
+        .executableTarget(
+            name: "sluicectl",
+            dependencies: [
+                "Base", "CLibPQ", "Config", "System",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Sources/sluicectl", swiftSettings: rules),
 
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Base", "Wire"]),
@@ -111,6 +122,7 @@ let package = Package(
         tests(
             "SupervisorTests",
             ["Base", "System", "Config", "SharedState", "Console", "Supervisor", "SupervisorHost"]),
+        tests("SluicectlTests", ["Base", "Config", "Supervisor", "System", "sluicectl"]),
         tests("Integration", ["CLibPQ", "CShared", "Base", "SharedState"]),
 
         .target(

@@ -16,24 +16,9 @@ struct ControlSocket {
     private let folder: PrivateFolder
     private let isFolderOurs: Bool
 
-    /// Where the folder is to be: what the settings say, else beside our other files; `nil` when there are
-    /// none.
-    static func folderPath(_ settings: Settings) -> String? {
-        if !settings.controlDirectory.isEmpty { return FileSystem.absolute(settings.controlDirectory) }
-        let name = ".pgsluice.\(settings.listenPort)"
-        let directory = settings.unixSocketDirectory
-        if !directory.isEmpty, !directory.hasPrefix("@") {
-            return "\(FileSystem.absolute(directory))/\(name)"
-        }
-        guard !settings.pidFile.isEmpty else { return nil }
-        let pidFile = FileSystem.absolute(settings.pidFile)
-        guard let slash = pidFile.lastIndex(of: "/") else { return nil }
-        return "\(pidFile[..<slash])/\(name)"
-    }
-
     /// Makes the folder and listens in it, or says why not. What a dead instance left there is replaced.
     static func open(_ settings: Settings, in path: String) throws(StartupFailure) -> ControlSocket {
-        let name = "\(path)/.s.PGSQL.\(settings.listenPort)"
+        let name = "\(path)/\(settings.controlSocketName)"
         guard let address = SocketAddress(unixPath: name) else {
             throw StartupFailure("\(name) is too long to be the name of a socket")
         }

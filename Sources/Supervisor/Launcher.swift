@@ -294,7 +294,7 @@ public struct Launcher {
     private func openControl(
         _ settings: Settings, _ listeners: ListenerSet, _ log: inout LogWriter
     ) throws(StartupFailure) -> ControlSocket? {
-        guard let path = ControlSocket.folderPath(settings) else {
+        guard let path = settings.controlFolder.map(FileSystem.absolute) else {
             log.write(.log, "no control socket: set control_dir, unix_socket_dir or pidfile to have one")
             return nil
         }

@@ -1,0 +1,26 @@
+import Glibc
+import System
+
+/// Signals as something to wait for, instead of what ends the program in the middle of something.
+struct Interruption {
+    /// Can be read when one has arrived.
+    let descriptor: Int32
+
+    /// Ctrl-C, and being told to end.
+    static let ofCommands: [Int32] = [SIGINT, SIGTERM]
+    /// Also the terminal's new size, and its end.
+    static let ofTerminals: [Int32] = ofCommands + [SIGHUP, SIGQUIT, SIGWINCH]
+
+    init(_ signals: [Int32]) throws(Failure) {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for signal in signals { unsafe sigaddset(&set, signal) }
+        unsafe sigprocmask(SIG_BLOCK, &set, nil)
+        do throws(SystemError) { descriptor = try Signals.descriptor(for: signals) } catch {
+            throw Failure(.usage, "\(error)")
+        }
+    }
+
+    /// The next one that has arrived.
+    func next() -> Int32? { Signals.next(from: descriptor)?.signal }
+}
