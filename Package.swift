@@ -123,7 +123,7 @@ let package = Package(
             "SupervisorTests",
             ["Base", "System", "Config", "SharedState", "Console", "Supervisor", "SupervisorHost"]),
         tests("SluicectlTests", ["Base", "Config", "Supervisor", "System", "sluicectl"]),
-        tests("Integration", ["CLibPQ", "CShared", "Base", "SharedState"]),
+        tests("Integration", ["CLibPQ", "CShared", "Base", "SharedState", "sluicectl"]),
 
         .target(
             name: "BenchmarkSupport", dependencies: ["Base", "CLinux", "System"],

@@ -15,7 +15,8 @@ struct InstanceOptions: ParsableArguments {
 
     @Option(
         name: [.customShort("c"), .customLong("config")],
-        help: ArgumentHelp("The configuration file of the instance, which says where it is.", valueName: "file"),
+        help: ArgumentHelp(
+            "The configuration file of the instance, which says where it is.", valueName: "file"),
         completion: .file())
     var config: String?
 
@@ -23,7 +24,8 @@ struct InstanceOptions: ParsableArguments {
         name: .long,
         help: ArgumentHelp(
             "The user whom the instance runs as.",
-            discussion: "Without it, only an instance of your own user, of root, or of the user that the file "
+            discussion:
+                "Without it, only an instance of your own user, of root, or of the user that the file "
                 + "given with -c names is talked to.", valueName: "user"))
     var owner: String?
 
@@ -33,8 +35,8 @@ struct InstanceOptions: ParsableArguments {
         }
     }
 
-    /// The words of a command line with those of these options that stand before the subcommand put at the end,
-    /// where ArgumentParser expects them.
+    /// The words of a command line with those of these options that stand before the subcommand put behind
+    /// it, where ArgumentParser expects them.
     static func rearranged(_ words: [String]) -> [String] {
         let names = ["-c", "--config", "--control", "--owner"]
         var moved: [String] = []
@@ -88,6 +90,7 @@ struct InstanceOptions: ParsableArguments {
     /// A session with the instance.
     func connect() throws(Failure) -> ConsoleSession {
         let place = try place()
-        return try ConsoleSession(place, trust: try Trust(owner: owner ?? place.owner, isDemanded: owner != nil))
+        return try ConsoleSession(
+            place, trust: try Trust(owner: owner ?? place.owner, isDemanded: owner != nil))
     }
 }

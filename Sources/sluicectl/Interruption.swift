@@ -11,11 +11,11 @@ struct Interruption {
     /// Also the terminal's new size, and its end.
     static let ofTerminals: [Int32] = ofCommands + [SIGHUP, SIGQUIT, SIGWINCH]
 
+    private let signals: [Int32]
+
     init(_ signals: [Int32]) throws(Failure) {
-        var set = sigset_t()
-        unsafe sigemptyset(&set)
-        for signal in signals { unsafe sigaddset(&set, signal) }
-        unsafe sigprocmask(SIG_BLOCK, &set, nil)
+        self.signals = signals
+        Interruption.mask(SIG_BLOCK, signals)
         do throws(SystemError) { descriptor = try Signals.descriptor(for: signals) } catch {
             throw Failure(.usage, "\(error)")
         }
@@ -23,4 +23,14 @@ struct Interruption {
 
     /// The next one that has arrived.
     func next() -> Int32? { Signals.next(from: descriptor)?.signal }
+
+    /// Lets further ones end the program: nothing is left that must not be cut off.
+    func giveUp() { Interruption.mask(SIG_UNBLOCK, signals) }
+
+    private static func mask(_ how: Int32, _ signals: [Int32]) {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for signal in signals { unsafe sigaddset(&set, signal) }
+        unsafe sigprocmask(how, &set, nil)
+    }
 }

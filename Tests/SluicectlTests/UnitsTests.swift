@@ -3,11 +3,13 @@ import Testing
 @testable import sluicectl
 
 @Suite struct UnitsTests {
-    @Test(arguments: [
-        (0, "0us"), (999, "999us"), (1_000, "1ms"), (1_250, "1.3ms"), (99_940, "99.9ms"), (99_960, "100ms"),
-        (1_000_000, "1s"), (4_520_000, "4.5s"), (119_999_999, "120s"), (120_000_000, "2m"),
-        (7_199_000_000, "119m"), (7_200_000_000, "2h"), (172_800_000_000, "2d"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0us"), (999, "999us"), (1_000, "1ms"), (1_250, "1.3ms"), (99_940, "99.9ms"),
+            (99_960, "100ms"),
+            (1_000_000, "1s"), (4_520_000, "4.5s"), (119_999_999, "120s"), (120_000_000, "2m"),
+            (7_199_000_000, "119m"), (7_200_000_000, "2h"), (172_800_000_000, "2d"),
+        ] as [(UInt64, String)])
     func durationsAreShort(microseconds: UInt64, text: String) {
         #expect(Units.duration(microseconds: microseconds) == text)
     }
@@ -20,7 +22,9 @@ import Testing
         #expect(Units.count(number) == text)
     }
 
-    @Test(arguments: [(0, "0B"), (999, "999B"), (1_500, "1.5kB"), (2_000_000, "2MB"), (3_200_000_000, "3.2GB")])
+    @Test(arguments: [
+        (0, "0B"), (999, "999B"), (1_500, "1.5kB"), (2_000_000, "2MB"), (3_200_000_000, "3.2GB"),
+    ])
     func bytesAreShort(number: UInt64, text: String) {
         #expect(Units.bytes(number) == text)
     }

@@ -25,10 +25,15 @@ struct Check: ParsableCommand {
     func run() throws {
         let result = try ChildOutput.run([try program(), "--preflight", FileSystem.absolute(file)])
         var report = CheckReport(file: file, preflight: result.text, isUsable: result.ending.isSuccess)
-        if report.isUsable { try compare(&report) }
+        var failure: Failure?
+        if report.isUsable {
+            do throws(Failure) { try compare(&report) } catch { failure = error }
+        }
         try output.emit(json: report.json, text: report.lines)
+        if let failure { throw failure }
         guard report.isUsable else {
-            throw Failure(.refused, "\(file) cannot be used: a start would fail, a reload would change nothing")
+            throw Failure(
+                .refused, "\(file) cannot be used: a start would fail, a reload would change nothing")
         }
     }
 
@@ -38,7 +43,8 @@ struct Check: ParsableCommand {
         let beside = Process.executablePath.map { path in
             path.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/pgsluice"
         }
-        let folders = (Process.environment("PATH") ?? "/usr/local/bin:/usr/bin:/usr/sbin").split(separator: ":")
+        let folders = (Process.environment("PATH") ?? "/usr/local/bin:/usr/bin:/usr/sbin").split(
+            separator: ":")
         let candidates = [beside].compactMap(\.self) + folders.map { "\($0)/pgsluice" }
         guard let found = candidates.first(where: FileSystem.exists) else {
             throw Failure(.usage, "cannot find pgsluice, which checks configurations: say --pgsluice PATH")
@@ -57,8 +63,11 @@ struct Check: ParsableCommand {
         guard let configuration = Configuration.parse(image).configuration else { return }
         let session: ConsoleSession
         do throws(Failure) { session = try named.connect() } catch {
-            guard error.status == .noInstance || error.status == .usage, !isNamed else { throw error }
-            return
+            guard isNamed, error.status != .noInstance else {
+                report.obstacle = error.message
+                return
+            }
+            throw error
         }
         report.socket = session.place.socket
         report.changes = try ConfigurationComparison.changes(
@@ -75,6 +84,8 @@ struct CheckReport: Equatable {
     let messages: [(isError: Bool, text: String)]
     /// The instance it was compared with.
     var socket: String?
+    /// Why it was not compared with one.
+    var obstacle = "no instance was asked"
     var changes: [ConfigurationChange] = []
 
     static func == (a: CheckReport, b: CheckReport) -> Bool { a.json == b.json }
@@ -95,7 +106,7 @@ struct CheckReport: Equatable {
         var lines = messages.map { ($0.isError ? "error: " : "warning: ") + $0.text.harmless }
         guard isUsable else { return lines }
         lines.append("\(file) can be used")
-        guard let socket else { return lines + ["no instance is running to compare it with"] }
+        guard let socket else { return lines + ["compared with no instance: \(obstacle)"] }
         guard !changes.isEmpty else { return lines + ["the instance at \(socket) has the same settings"] }
         lines.append("a reload of the instance at \(socket) would do this:")
         lines += changes.map { "  " + $0.description.harmless }

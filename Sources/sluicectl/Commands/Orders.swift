@@ -198,7 +198,8 @@ struct Shutdown: ParsableCommand {
     /// Whether a process is no more, or waits for nothing but its parent to notice.
     private static func hasEnded(_ process: Int32) -> Bool {
         guard let bytes = try? FileSystem.read("/proc/\(process)/stat") else { return true }
-        let state = String(decoding: bytes, as: UTF8.self).split(separator: ")").last?.split(separator: " ").first
+        let state = String(decoding: bytes, as: UTF8.self).split(separator: ")").last?.split(separator: " ")
+            .first
         return state == "Z" || state == "X"
     }
 }

@@ -61,7 +61,8 @@ struct Summary: Equatable {
     var lines: [String] {
         var waiting = "none waiting"
         if pools.waitingClients > 0 {
-            waiting = "\(pools.waitingClients) waiting, the longest for "
+            waiting =
+                "\(pools.waitingClients) waiting, the longest for "
                 + Units.duration(microseconds: pools.longestWaitMicroseconds)
         }
         var pairs = [

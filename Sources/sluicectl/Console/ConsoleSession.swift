@@ -32,7 +32,8 @@ final class ConsoleSession {
         self.place = place
         ConsoleSession.clearEnvironment()
         let parameters = [
-            ("host", place.folder), ("port", String(place.port)), ("dbname", "pgsluice"), ("user", "sluicectl"),
+            ("host", place.folder), ("port", String(place.port)), ("dbname", "pgsluice"),
+            ("user", "sluicectl"),
             ("application_name", "sluicectl"), ("passfile", "/dev/null/none"), ("sslmode", "disable"),
             ("gssencmode", "disable"),
         ]
@@ -111,7 +112,9 @@ final class ConsoleSession {
                 try wait([unsafe Poll.Interest(PQsocket(connection), direction)], until: deadline)
                 wanted = unsafe PQconnectPoll(connection)
                 continue
-            case _: throw unsafe Failure(.refused, ConsoleSession.tidied(String(cString: PQerrorMessage(connection))))
+            case _:
+                throw unsafe Failure(
+                    .refused, ConsoleSession.tidied(String(cString: PQerrorMessage(connection))))
             }
             break
         }
@@ -170,6 +173,8 @@ final class ConsoleSession {
                     until: deadline)
                 if ready[1].canRead, interruption?.next() != nil {
                     isCancelled = true
+                    // Who does not want to wait for that either presses Ctrl-C once more.
+                    interruption?.giveUp()
                     cancel()
                 }
                 guard ready[0].canRead else { continue }
@@ -181,7 +186,7 @@ final class ConsoleSession {
         }
         guard let found, unsafe PQstatus(connection) != CONNECTION_BAD else { throw loss(found) }
         if isCancelled, case .failure(let failure) = found {
-            throw Failure(.interrupted, "interrupted, and undone: \(failure.message)")
+            throw Failure(.interrupted, "interrupted: \(failure.message)")
         }
         return try found.get()
     }

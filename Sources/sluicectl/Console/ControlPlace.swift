@@ -40,7 +40,8 @@ struct ControlPlace: Equatable {
         }
         guard ports.count == 1 else {
             throw Failure(
-                .usage, "there are several sockets in \(folder): name the instance's configuration with -c FILE")
+                .usage,
+                "there are several sockets in \(folder): name the instance's configuration with -c FILE")
         }
         self.init(folder: FileSystem.absolute(folder), port: port)
     }
@@ -55,12 +56,13 @@ struct ControlPlace: Equatable {
         guard let configuration = parsed.configuration else {
             let reasons = parsed.errors.map { "\n    \($0)" }.joined()
             throw Failure(
-                .usage, "\(file) does not say where the instance is; use --control DIR. It has errors:\(reasons)")
+                .usage,
+                "\(file) does not say where the instance is; use --control DIR. It has errors:\(reasons)")
         }
         guard let place = ControlPlace(configuration.settings) else {
             throw Failure(
                 .usage,
-                "with the settings of \(file) there is no control socket; set control_dir and restart pgsluice")
+                "\(file) has no place for a control socket: set control_dir, and restart pgsluice")
         }
         self = place
     }

@@ -30,8 +30,8 @@ struct Listing {
     let command: String
     let shown: [Shown]
 
-    /// The table for people. Columns that the instance does not have are left out; everything is shown when it
-    /// has none of them.
+    /// The table for people. Columns that the instance does not have are left out; everything is shown when
+    /// it has none of them.
     func table(_ answer: Answer) -> TextTable {
         let known = shown.filter { shown in answer.columns.contains { $0.name == shown.source } }
         guard !known.isEmpty else { return TextTable(answer) }
@@ -51,7 +51,8 @@ struct Listing {
         switch shown.format {
         case .plain: return TextTable.cell(value)
         case .microseconds: return Units.duration(microseconds: number)
-        case .milliseconds: return Units.duration(microseconds: number.multipliedReportingOverflow(by: 1000).partialValue)
+        case .milliseconds:
+            return Units.duration(microseconds: number.multipliedReportingOverflow(by: 1000).partialValue)
         case .bytes: return Units.bytes(number)
         case .count: return Units.count(Double(number))
         case .wait(let name):

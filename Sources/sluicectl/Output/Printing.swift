@@ -8,7 +8,9 @@ struct OutputOptions: ParsableArguments {
     var json = false
 
     /// Prints one or the other.
-    func emit(json document: @autoclosure () -> JSONValue, text lines: @autoclosure () -> [String]) throws(Failure) {
+    func emit(json document: @autoclosure () -> JSONValue, text lines: @autoclosure () -> [String])
+        throws(Failure)
+    {
         if json {
             print(try document().document())
         } else {

@@ -12,7 +12,8 @@ final class Terminal {
         var settings = termios()
         guard isatty(0) == 1, isatty(1) == 1, unsafe tcgetattr(0, &settings) == 0 else {
             throw Failure(
-                .usage, "top needs a terminal; pools, workers and stats print the same once, also with --json")
+                .usage, "top needs a terminal; pools, workers and stats print the same once, also with --json"
+            )
         }
         before = settings
         // Keys at once and unseen; Ctrl-C is a key too.
@@ -46,10 +47,11 @@ final class Terminal {
 
     /// Draws a screen full of lines over the last one.
     func draw(_ lines: [TopLayout.Line]) {
+        // Cleared first: at the right edge the cursor stands on the last character.
         let texts = lines.map { line in
-            (line.isHeading ? "\u{1b}[1m\(line.text)\u{1b}[0m" : line.text) + "\u{1b}[K"
+            "\u{1b}[K" + (line.isHeading ? "\u{1b}[1m\(line.text)\u{1b}[0m" : line.text)
         }
-        put("\u{1b}[H" + texts.joined(separator: "\r\n") + "\u{1b}[J")
+        put("\u{1b}[H" + texts.joined(separator: "\r\n"))
     }
 
     /// The keys that were pressed; `nil` when the terminal is gone.

@@ -62,11 +62,11 @@ struct TopLayout {
     }
 
     private var footer: String {
-        let keys = TopOrder.allCases.map { "\($0.key) \($0.rawValue)" }.joined(separator: "  ")
-        return "sorted by \(order.rawValue)   \(keys)   q quit".displayWidth <= width
-            ? "sorted by \(order.rawValue)   \(keys)   q quit"
-            : "sort: " + TopOrder.allCases.map { order == $0 ? "[\($0.key)]" : String($0.key) }.joined(separator: " ")
-                + "   q quit"
+        let words = TopOrder.allCases.map { "\($0.key) \($0.rawValue)" }.joined(separator: "  ")
+        let long = "sorted by \(order.rawValue)   \(words)   q quit"
+        guard long.displayWidth > width else { return long }
+        let keys = TopOrder.allCases.map { order == $0 ? "[\($0.key)]" : String($0.key) }
+        return "sort: \(keys.joined(separator: " "))   q quit"
     }
 
     private func summary(_ view: TopView) -> String {

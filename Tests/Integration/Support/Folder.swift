@@ -39,6 +39,22 @@ final class Folder: Sendable {
         chmod(copy, 0o755)
         return copy
     }()
+
+    /// A copy of sluicectl, which was built together with these tests.
+    static let control: String = {
+        let copy = shared.path("sluicectl")
+        var own = [CChar](repeating: 0, count: 4_096)
+        let count = readlink("/proc/self/exe", &own, own.count)
+        let path = String(decoding: own[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let folder = path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+        do {
+            try writeFile(copy, bytes: readBytes("\(folder)/sluicectl"))
+        } catch {
+            preconditionFailure("\(error): build it with swift build --product sluicectl")
+        }
+        chmod(copy, 0o755)
+        return copy
+    }()
 }
 
 private let uniqueCounter = Shared(0)
