@@ -137,6 +137,40 @@ import Testing
         }
     }
 
+    /// Goal: an instance that hangs does not hang whoever looks at it.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.single.prefix(1))
+    func silenceIsNotWaitedForForEver(setup: Setup) async throws {
+        try await withPooler(setup) { pooler throws in
+            pooler.process.signal(SIGSTOP)
+            defer { pooler.process.signal(SIGCONT) }
+            let silent = try Self.run(pooler, ["status"])
+            #expect(silent.status == 5 && silent.text.contains("does not answer"), "\(silent)")
+        }
+    }
+
+    /// Only root can show it: who may enter the folder and is neither the instance's user nor root says
+    /// nothing there, and root has to say whom it takes for the instance.
+    @Test(.enabled(if: Options.isOurs && getuid() == 0), arguments: Setup.single.prefix(1))
+    func onlyWhoIsTrustedIsTalkedTo(setup: Setup) async throws {
+        try await withPooler(setup) { pooler throws in
+            let folder = "\(pooler.folder)/.pgsluice.\(pooler.port)"
+            let command = "\(Folder.control) status --control \(folder)"
+            let stranger = "setpriv --reuid 12345 --clear-groups \(command)"
+            func run(_ line: String) throws -> String {
+                try Child.output(of: ["/bin/sh", "-c", "\(line) 2>&1; echo status $?"])
+            }
+            let outside = try run(stranger)
+            #expect(outside.contains("cannot look into") && outside.hasSuffix("status 4\n"), "\(outside)")
+            for path in [pooler.folder, folder, "\(folder)/.s.PGSQL.\(pooler.port)"] { chmod(path, 0o777) }
+            for line in [stranger, command] {
+                let text = try run(line)
+                #expect(text.contains("nothing was sent to it") && text.hasSuffix("status 4\n"), "\(text)")
+            }
+            let owner = try #require(Child.account?.name)
+            #expect(try run("\(command) --owner \(owner)").hasSuffix("status 0\n"))
+        }
+    }
+
     /// Goal: the live view follows keys and the terminal's size, and leaves the terminal as it was.
     @Test(.enabled(if: Options.isOurs), arguments: Setup.single)
     func theLiveViewIsDrawnAndTakenAway(setup: Setup) async throws {

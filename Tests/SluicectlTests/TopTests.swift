@@ -60,7 +60,7 @@ import Testing
         let lines = screen(Self.view(), 80, 24)
         #expect(lines.count == 24)
         #expect(lines[0] == "pgsluice 0.1.0   process 1   /run/c/.s.PGSQL.6432".padded(to: 72) + "12:00:01")
-        #expect(lines[1] == "active   clients 0, 0 waiting   servers 0, 0 idle   xact/s 1000   query/s 3000")
+        #expect(lines[1] == "active  xact/s 1000  query/s 3000  clients 0, 0 waiting  servers 0, 0 idle")
         #expect(lines[3] == "DATABASE  USER  CLIENTS  WAITING  LONGEST  SERVERS  QUERY/S  QUERY99  WAIT99")
         #expect(lines[4] == "base1     user       11        1    1.5ms        5     1500      2ms       -")
         #expect(lines[7] == "WORKER  PROCESS  STATE  CPU%  CLIENTS  WAITING  SERVERS  IDLE  BEAT  RESTARTS")

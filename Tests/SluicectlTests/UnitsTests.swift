@@ -12,6 +12,10 @@ import Testing
         ] as [(UInt64, String)])
     func durationsAreShort(microseconds: UInt64, text: String) {
         #expect(Units.duration(microseconds: microseconds) == text)
+        #expect(
+            Units.duration(milliseconds: microseconds / 1000) == text || microseconds % 1000 != 0
+                || microseconds == 0)
+        #expect(Units.duration(milliseconds: 0) == "0ms")
     }
 
     @Test(arguments: [

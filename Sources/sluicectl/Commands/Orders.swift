@@ -9,8 +9,9 @@ struct OrderOptions: ParsableArguments {
 
     /// Gives a command, which may take its time, and prints what comes of it.
     func give(_ command: String) throws(Failure) {
+        let session = try instance.connect()
         let interruption = try Interruption(Interruption.ofCommands)
-        let answer = try instance.connect().run(command, patience: nil, interruption: interruption)
+        let answer = try session.run(command, patience: nil, interruption: interruption)
         try report(command, answer.notices)
     }
 

@@ -51,8 +51,7 @@ struct Listing {
         switch shown.format {
         case .plain: return TextTable.cell(value)
         case .microseconds: return Units.duration(microseconds: number)
-        case .milliseconds:
-            return Units.duration(microseconds: number.multipliedReportingOverflow(by: 1000).partialValue)
+        case .milliseconds: return Units.duration(milliseconds: number)
         case .bytes: return Units.bytes(number)
         case .count: return Units.count(Double(number))
         case .wait(let name):

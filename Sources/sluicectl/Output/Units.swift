@@ -13,6 +13,12 @@ enum Units {
         }
     }
 
+    /// The same of a clock that knows no microseconds: "0ms".
+    static func duration(milliseconds: UInt64) -> String {
+        milliseconds == 0
+            ? "0ms" : duration(microseconds: milliseconds.multipliedReportingOverflow(by: 1_000).partialValue)
+    }
+
     /// "950", "12.3k", "4.5M".
     static func count(_ number: Double) -> String {
         switch number {

@@ -14,7 +14,7 @@ struct Top: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Seconds between two looks.", valueName: "seconds"))
     var interval: Double = 1
 
-    @Option(name: .long, help: "What pools are sorted by at first.")
+    @Option(name: .long, help: ArgumentHelp("What pools are sorted by at first.", valueName: "key"))
     var sort: TopOrder = .queries
 
     func validate() throws {

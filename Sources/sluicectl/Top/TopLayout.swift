@@ -71,14 +71,15 @@ struct TopLayout {
 
     private func summary(_ view: TopView) -> String {
         let sums = view.now.sums
-        var text = "\(view.now.state)   clients \(sums.clients), \(sums.waitingClients) waiting"
+        var parts = [view.now.state.harmless]
+        if let rate = view.transactionRate { parts.append("xact/s \(Units.count(rate))") }
+        if let rate = view.queryRate { parts.append("query/s \(Units.count(rate))") }
+        var waiting = "clients \(sums.clients), \(sums.waitingClients) waiting"
         if sums.waitingClients > 0 {
-            text += " (\(Units.duration(microseconds: sums.longestWaitMicroseconds)))"
+            waiting += " \(Units.duration(microseconds: sums.longestWaitMicroseconds))"
         }
-        text += "   servers \(sums.servers), \(sums.idleServers) idle"
-        if let rate = view.transactionRate { text += "   xact/s \(Units.count(rate))" }
-        if let rate = view.queryRate { text += "   query/s \(Units.count(rate))" }
-        return text
+        parts += [waiting, "servers \(sums.servers), \(sums.idleServers) idle"]
+        return parts.joined(separator: TextTable.gap)
     }
 
     /// Text at both ends of a line; the left one yields.
@@ -129,7 +130,7 @@ struct TopLayout {
                 worker.processorShare.map { "\(Int(($0 * 100).rounded()))" } ?? "-",
                 number(worker.now.clients), number(worker.now.waiting), number(worker.now.servers),
                 number(worker.now.idle),
-                worker.now.beatMilliseconds.map { Units.duration(microseconds: $0 * 1000) } ?? "-",
+                worker.now.beatMilliseconds.map { Units.duration(milliseconds: $0) } ?? "-",
                 number(worker.now.restarts),
             ]
         }
