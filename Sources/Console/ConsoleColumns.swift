@@ -30,6 +30,7 @@ extension ShowCommand {
         case .latency:
             ["database", "user", "kind"].map { ConsoleColumn($0, .text) }
                 + ShowCommand.numerics(LatencyColumns.latency)
+        case .histograms: HistogramsTable.columns
         case .history:
             [ConsoleColumn("time", .text)]
                 + ShowCommand.numerics(

@@ -11,7 +11,7 @@ public enum ShowCommand: String, CaseIterable, Sendable {
     case dnsHosts = "dns_hosts"
     case dnsZones = "dns_zones"
     // Ours.
-    case workers, waiters, reload, latency, history
+    case workers, waiters, reload, latency, history, histograms
 
     /// Whether it shows secrets.
     var needsAdmin: Bool { self == .fds }

@@ -9,6 +9,8 @@ public enum ConsoleRequest: Equatable, Sendable {
     case statistics
     /// Answer with `table`: percentiles of each pool.
     case latency
+    /// Answer with `table`: times of each pool, cumulated.
+    case histograms
     /// Answer with `table`: what has happened lately.
     case history
     /// Answer with `configuration`.
@@ -40,7 +42,7 @@ public enum ConsoleAnswer {
     case rows(CollectedRows)
     /// To `statistics`.
     case statistics(StatisticsReport)
-    /// To `latency` and `history`.
+    /// To `latency`, `histograms` and `history`.
     case table(ConsoleTable)
     /// To `configuration`: what `Configuration.configRows` gives.
     case configuration([Configuration.Row])

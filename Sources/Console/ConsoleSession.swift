@@ -401,6 +401,7 @@ public struct ConsoleSession: ~Copyable {
         case .stats, .statsTotals, .statsAverages, .totals: return .statistics
         case .latency: return .latency
         case .history: return .history
+        case .histograms: return .histograms
         case .clients: return .rows([.clients])
         case .servers: return .rows([.servers])
         case .pools: return .rows([.pools])

@@ -33,7 +33,7 @@ struct RowsTables {
         case .workers: rows = WorkersTable.rows(collected.workers, received(.worker), formatTime)
         case .waiters: rows = waiters()
         case .help, .config, .version, .stats, .totals, .state, .statsTotals, .statsAverages, .fds,
-            .activeSockets, .dnsHosts, .dnsZones, .reload, .latency, .history:
+            .activeSockets, .dnsHosts, .dnsZones, .reload, .latency, .history, .histograms:
             return nil
         }
         return ConsoleTable(columns: command.columns, rows: rows)

@@ -101,6 +101,8 @@ extension Supervisor {
                 .statistics(averages.report(nowMicroseconds: now, databaseTotals())))
         case .latency:
             connection.session.answer(.table(latencies.table(counters.latencies())))
+        case .histograms:
+            connection.session.answer(.table(HistogramsTable.table(counters.latencies())))
         case .history:
             connection.session.answer(.table(history.table(formatTime: Supervisor.format)))
         case .configuration:

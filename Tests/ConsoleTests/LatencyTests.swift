@@ -53,6 +53,22 @@ import Testing
                 == ["0", "0", "0", "0", "0"], "nothing happened in the last period")
     }
 
+    /// Bounds are powers of two, where the counts are exact.
+    @Test func histogramsAreCumulated() {
+        let table = HistogramsTable.table([Self.shop: Self.latencies([1, 127, 128, 3_000, 1 << 25, 1 << 31])])
+        #expect(table.columns.map(\.name) == ["database", "user", "kind", "le", "count", "seconds"])
+        let rows = Self.text(table).filter { $0[2] == "query" }
+        #expect(Self.text(table).count == 60 && rows.count == 20)
+        #expect(rows[0] == ["shop", "web", "query", "0.000128", "2", "0.000124"])
+        #expect(rows[1][3...4] == ["0.000256", "3"])
+        #expect(rows[5][3...4] == ["0.004096", "4"])
+        #expect(rows[18][3...4] == ["33.554432", "4"])
+        #expect(rows[19][3...4] == ["+Inf", "6"])
+        let sum = (1 << 31) + (1 << 25) + 3_256
+        let shown = (Double(rows[19][5]) ?? 0) * 1_000_000
+        #expect(abs(shown - Double(sum)) <= Double(sum) / 16)
+    }
+
     @Test func poolsAreSortedAndHaveThreeRowsEach() {
         let other = PoolName(database: bytes("app"), user: bytes("zoe"))
         let table = LatencyStatistics().table([Self.shop: Self.latencies([]), other: Self.latencies([1])])
