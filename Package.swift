@@ -47,11 +47,14 @@ let package = Package(
     name: "pgsluice",
     products: [
         .executable(name: "pgsluice", targets: ["pgsluice"]),
+        .executable(name: "pgsluice-web", targets: ["pgsluice-web"]),
         .executable(name: "sluicectl", targets: ["sluicectl"]),
     ],
     dependencies: [
         // For sluicectl alone.
-        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        // For pgsluice-web alone, which is a process of its own.
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
     ],
     targets: [
         // C shims: vetted calls and constants, no logic.
@@ -91,6 +94,18 @@ let package = Package(
             ],
             path: "Sources/sluicectl", swiftSettings: rules),
 
+        // Metrics: a client of the control socket, outside the data path.
+        swift("Metrics", []),
+        .executableTarget(
+            name: "pgsluice-web",
+            dependencies: [
+                "CLibPQ", "Metrics",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
+            path: "Sources/Web", swiftSettings: rules),
+
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Base", "Wire"]),
         tests("CryptoTests", ["Base", "Crypto"]),
@@ -113,6 +128,7 @@ let package = Package(
         tests(
             "PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport"]),
         tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),
+        tests("MetricsTests", ["Metrics"]),
         tests("SystemTests", ["Base", "System"]),
         tests("EventLoopTests", ["Base", "System", "EventLoop"]),
         .executableTarget(

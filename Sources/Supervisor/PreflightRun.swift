@@ -35,7 +35,7 @@ struct PreflightRun {
                 keeping: [output, handover] + kept
             ) {
                 for descriptor in [handover] + kept { try? Descriptors.setCloseOnExec(descriptor, false) }
-                Descriptors.duplicate(output, onto: [1, 2])
+                Descriptors.pointOutput(to: output)
                 Signals.unblockAll()
                 let failure = Program.execute(
                     path, arguments: arguments,

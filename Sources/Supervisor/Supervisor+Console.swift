@@ -185,7 +185,7 @@ extension Supervisor {
             let beat = max(
                 segment.segment.worker(index).heartbeatMicroseconds * 1000, slot.startedNanoseconds)
             return WorkerFacts(
-                index: index, process: slot.process, state: slot.stateText,
+                index: index, process: slot.process, state: stateText(of: slot),
                 restarts: slot.incarnation > 1 ? slot.incarnation - 1 : 0,
                 startedMicroseconds: (wall - (now - slot.startedNanoseconds)) / 1000,
                 beatAgeMilliseconds: now > beat ? (now - beat) / 1_000_000 : 0,
@@ -193,6 +193,12 @@ extension Supervisor {
                     $0 / 1_000_000
                 })
         }
+    }
+
+    /// Whoever watches us sends nobody to an instance that ends.
+    private func stateText(of slot: WorkerSlot) -> String {
+        let text = slot.stateText
+        return shutdown != nil && text == "ready" ? "draining" : text
     }
 
     /// Takes rows from a worker. An answer that comes too late finds nobody.

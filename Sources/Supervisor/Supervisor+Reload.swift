@@ -111,6 +111,7 @@ extension Supervisor {
         if old.settings.workers != configuration.settings.workers {
             resize(to: Supervisor.workerCount(configuration.settings))
         }
+        if old.settings.metricsListen != configuration.settings.metricsListen { restartWeb() }
         if (old.settings.tcpDeferAccept > 0) != (new.settings.tcpDeferAccept > 0) {
             listeners.setDeferAccept(new.settings.tcpDeferAccept > 0)
         }

@@ -126,10 +126,12 @@ extension Supervisor {
         do throws(SystemError) {
             descriptor = try SharedMemory.sealedCopy("pgsluice-handover", of: handover.encoded())
         } catch { return error }
+        endWeb()
         for one in kept + [descriptor] { try? Descriptors.setCloseOnExec(one, false) }
         let failure = execute(Supervisor.environment(handover: descriptor))
         for one in kept { try? Descriptors.setCloseOnExec(one, true) }
         Descriptors.close(descriptor)
+        startWeb()
         return failure
     }
 

@@ -50,6 +50,7 @@ extension Supervisor {
             Process.send(Signals.supervisorLost, to: process)
             _ = Process.wait(for: process)
         }
+        endWeb()
         reload.run?.abandon()
         listeners.removeFiles()
         control?.remove()

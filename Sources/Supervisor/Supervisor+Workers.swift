@@ -78,6 +78,8 @@ extension Supervisor {
                 workerEnded(index, ending)
             } else if helper.process == process {
                 helperEnded(ending)
+            } else if web.process == process {
+                webEnded(ending)
             } else if reload.run?.process == process {
                 validationEnded(ending)
             } else if restart.run?.process == process {

@@ -38,6 +38,7 @@ final class Supervisor {
     var listeners: ListenerSet
     var workers: [WorkerSlot]
     var helper = HelperSlot()
+    var web = WebSlot()
     /// The only reader of the workers' counters.
     var counters: SegmentReader
     /// Orders and configurations that not every worker has acknowledged.
@@ -153,6 +154,7 @@ final class Supervisor {
     /// Starts the children and serves until the instance has ended.
     func run() -> Never {
         startHelper()
+        startWeb()
         for index in workers.indices { startWorker(index) }
         serve()
     }
@@ -169,6 +171,7 @@ final class Supervisor {
             beginTrial()
             startHelper()
         }
+        startWeb()
         serve()
     }
 
@@ -188,7 +191,7 @@ final class Supervisor {
         let interests =
             [Poll.Interest(signals, .read), Poll.Interest(wake, .read)] + channels
             + connections.map(\.interest) + orphans.map { Poll.Interest($0, .read) } + [controlInterest]
-            + log.interests
+            + [Poll.Interest(web.output, .read)] + log.interests
         let ready = Poll.wait(interests, milliseconds: waitMilliseconds)
         if ready[1].canRead {
             Descriptors.clear(event: wake)
@@ -207,6 +210,7 @@ final class Supervisor {
             serveOrphans(of: queue)
         }
         if ready[firstOrphan + orphans.count].canRead { acceptControlSessions() }
+        if ready[firstOrphan + orphans.count + 1].canRead { takeWebOutput() }
         if ready[0].canRead { takeSignals() }
         keepTime(Clock.monotonicNanoseconds)
         log.flush()
@@ -225,6 +229,7 @@ final class Supervisor {
     private var dueTimes: [UInt64] {
         var times = workers.compactMap(\.nextStartNanoseconds)
         if let time = helper.nextStartNanoseconds { times.append(time) }
+        if let time = web.nextStartNanoseconds { times.append(time) }
         if let time = reload.run?.deadlineNanoseconds { times.append(time) }
         if let run = restart.run, !run.isAbandoned { times.append(run.deadlineNanoseconds) }
         if let trial = restart.trial { times.append(trial.deadlineNanoseconds) }
@@ -243,6 +248,7 @@ final class Supervisor {
             if let time = workers[index].nextStartNanoseconds, time <= now { startWorker(index) }
         }
         if let time = helper.nextStartNanoseconds, time <= now { startHelper() }
+        if let time = web.nextStartNanoseconds, time <= now { startWeb() }
         if let run = reload.run, run.deadlineNanoseconds <= now { run.abandon() }
         if let run = restart.run, !run.isAbandoned, run.deadlineNanoseconds <= now { restart.run?.abandon() }
         judgeTrial(now)

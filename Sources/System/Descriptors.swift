@@ -73,9 +73,9 @@ public enum Descriptors {
         if null > 2 { _ = Glibc.close(null) }
     }
 
-    /// Makes others lead where a descriptor does.
-    public static func duplicate(_ descriptor: Int32, onto others: [Int32]) {
-        for other in others { dup2(descriptor, other) }
+    /// Makes standard output and standard error lead to where this descriptor leads; they outlive an exec.
+    public static func pointOutput(to descriptor: Int32) {
+        for standard: Int32 in 1...2 { dup2(descriptor, standard) }
     }
 
     /// Gives the standard descriptors that are closed /dev/null, so that no socket of ours becomes one of

@@ -94,6 +94,9 @@ import Testing
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
         "control_dir = /" + String(repeating: "0123456789", count: 10),
         "control_dir = @abstract",
+        "metrics_listen = 9127",
+        "metrics_listen = ::1:9127",
+        "metrics_listen = 127.0.0.1:0",
     ])
     func whatThisReleaseCannotDoIsRefused(line: String) {
         let errors = parse("[pgbouncer]\n\(line)").errors

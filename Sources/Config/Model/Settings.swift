@@ -21,6 +21,10 @@ public struct Settings: Equatable, Sendable {
     public var reusePort = false
     /// `control_dir`: the folder of the control socket, empty for one beside our other files.
     public var controlDirectory = ""
+    /// `metrics_listen`: where metrics are served, empty for nowhere.
+    public var metricsListen = ""
+    /// `metrics_pgbouncer_names`.
+    public var metricsHavePgBouncerNames = false
     /// `max_client_conn`.
     public var maxClientConnections = 0
     /// `max_db_client_connections`.

@@ -64,6 +64,22 @@ struct ConfigurationValidation {
         if settings.controlDirectory.hasPrefix("@") {
             error("control_dir", "control_dir has to be a directory: an abstract socket has no permissions")
         }
+        if !settings.metricsListen.isEmpty, !ConfigurationValidation.isAddress(settings.metricsListen) {
+            error(
+                "metrics_listen",
+                "metrics_listen = \(settings.metricsListen) is no address and port, such as 127.0.0.1:9127, "
+                    + "[::1]:9127 or *:9127")
+        }
+    }
+
+    /// Whether a text is a host, `*` for all addresses, and a port.
+    private static func isAddress(_ text: String) -> Bool {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]),
+            port > 0
+        else { return false }
+        let host = text[..<colon]
+        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+        return !host.isEmpty && !host.contains(" ") && (isBracketed || !host.contains(":"))
     }
 
     private mutating func checkAuthentication(canRead: (String) -> Bool) {

@@ -28,11 +28,15 @@ final class Folder: Sendable {
         return path
     }
 
-    /// The copy of the program under test.
+    /// The copy of the program under test. Beside it are copies of those that it starts.
     static let binary: String = {
         let copy = shared.path("pgsluice")
         do {
             try writeFile(copy, bytes: readBytes(Options.binary))
+            if access(Options.binary + "-web", R_OK) == 0 {
+                try writeFile(copy + "-web", bytes: readBytes(Options.binary + "-web"))
+                chmod(copy + "-web", 0o755)
+            }
         } catch {
             preconditionFailure("\(error): build it with swift build -c release --product pgsluice")
         }
