@@ -137,6 +137,19 @@ import Testing
         }
     }
 
+    /// Goal: the session that has asked for a restart gets its answer from the program that takes over.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction)
+    func aRestartIsAnswered(setup: Setup) async throws {
+        try await withPooler(setup) { pooler throws in
+            let none = try Self.run(pooler, ["restart", "\(pooler.folder)/none"])
+            #expect(none.status == 1 && none.text.contains("none"), "\(none)")
+            let restart = try Self.run(pooler, ["restart", Folder.binary])
+            #expect(restart.status == 0, "\(restart)")
+            #expect(try Self.run(pooler, ["status"]).text.contains("process   \(pooler.process.pid) of"))
+            #expect(try pooler.connect().query("select 1").value == "1")
+        }
+    }
+
     /// Goal: an instance that hangs does not hang whoever looks at it.
     @Test(.enabled(if: Options.isOurs), arguments: Setup.single.prefix(1))
     func silenceIsNotWaitedForForEver(setup: Setup) async throws {

@@ -29,7 +29,8 @@ import Testing
         #expect(try parse(Restart.self, ["restart"]).command == "RESTART")
         #expect(
             try parse(Restart.self, ["restart", "/opt/new", "--force"]).command
-                == #"RESTART "/opt/new" FORCE"#)
+                == "RESTART '/opt/new' FORCE")
+        #expect(try parse(Restart.self, ["restart", "/opt/o'new"]).command == "RESTART '/opt/o''new'")
         #expect(try parse(Shutdown.self, ["shutdown"]).command == "SHUTDOWN")
         #expect(
             try parse(Shutdown.self, ["shutdown", "--wait-for", "clients"]).command

@@ -25,11 +25,11 @@ struct OrderOptions: ParsableArguments {
     }
 }
 
-/// A name as the console takes it.
-func quoted(_ name: String) -> String {
-    var text = "\""
-    for character in name { text += character == "\"" ? "\"\"" : String(character) }
-    return text + "\""
+/// A name as the console takes it; a path stands in single quotes.
+func quoted(_ name: String, in mark: Character = "\"") -> String {
+    var text = String(mark)
+    for character in name { text += character == mark ? "\(mark)\(mark)" : String(character) }
+    return text + String(mark)
 }
 
 struct Reload: ParsableCommand {
@@ -152,7 +152,8 @@ struct Restart: ParsableCommand {
     var path: String?
 
     var command: String {
-        "RESTART" + (path.map { " " + quoted(FileSystem.absolute($0)) } ?? "") + (force ? " FORCE" : "")
+        "RESTART" + (path.map { " " + quoted(FileSystem.absolute($0), in: "'") } ?? "")
+            + (force ? " FORCE" : "")
     }
 
     func run() throws { try options.give(command) }
