@@ -81,7 +81,7 @@ public enum Action: BitwiseCopyable {
     /// Send another worker a range of `output` as a message. When there is no room it is sent later.
     case tell(worker: Int, offset: Int, count: Int)
     /// Write a log line.
-    case log(LogLevel, offset: Int, count: Int)
+    case log(LogLevel, LogSubject, offset: Int, count: Int)
     /// The order with this number has been carried out.
     case acknowledge(epoch: UInt64)
     /// There is nothing here that the order with this number is about.

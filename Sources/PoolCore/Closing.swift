@@ -253,13 +253,10 @@ extension PoolCore {
         let database = clients[client].database
         let user = clients[client].user
         if let login = clientLogins[client] {
-            output.append(login.databaseName.isEmpty ? Array("(nodb)".utf8) : login.databaseName)
-            output.append("/")
-            output.append(login.userName.isEmpty ? Array("(nouser)".utf8) : login.userName)
+            appendNames(login.databaseName, login.userName)
         } else {
-            if database >= 0 { output.append(databases[Int(database)].name) } else { output.append("(nodb)") }
-            output.append("/")
-            if user >= 0 { output.append(users[Int(user)].name) } else { output.append("(nouser)") }
+            appendNames(
+                database >= 0 ? databases[Int(database)].name : [], user >= 0 ? users[Int(user)].name : [])
         }
         output.append("@")
         if let origin = clientOrigins[client] {
@@ -276,15 +273,23 @@ extension PoolCore {
         output.append(" ")
     }
 
+    /// Appends `db/user`, and notes how long they are.
+    private mutating func appendNames(_ database: [UInt8], _ user: [UInt8]) {
+        let start = output.count
+        if database.isEmpty { output.append("(nodb)") } else { output.append(database) }
+        let middle = output.count
+        output.append("/")
+        if user.isEmpty { output.append("(nouser)") } else { output.append(user) }
+        lineSubject = LogSubject(databaseLength: middle - start, userLength: output.count - middle - 1)
+    }
+
     /// Appends `S-<id>: db/user@address:port `.
     mutating func appendServerPrefix(_ server: Handle<Server>) {
         let pool = servers[server].pool
         output.append("S-")
         output.append(decimal: Int(servers[server].id))
         output.append(": ")
-        output.append(databases[Int(pools[pool].database)].name)
-        output.append("/")
-        output.append(users[Int(pools[pool].user)].name)
+        appendNames(databases[Int(pools[pool].database)].name, users[Int(pools[pool].user)].name)
         output.append("@")
         if let address = serverAddresses[server] {
             output.append(text: address.remote.contains(":") ? "[\(address.remote)]" : address.remote)

@@ -48,6 +48,8 @@ public struct PoolCore: ~Copyable {
     var serverAddresses: [Handle<Server>: ServerAddress] = [:]
     /// Startup parameters of PostgreSQL that a replication client brought.
     var lifecycle = Lifecycle()
+    /// Which connection the log line that is being written speaks of.
+    var lineSubject = LogSubject.none
 
     // Configuration.
     var configuration: Configuration
@@ -164,7 +166,8 @@ public struct PoolCore: ~Copyable {
 
     /// Queues what was appended to `output` since `start` as a log line.
     mutating func log(_ level: LogLevel, from start: Int) {
-        actions.append(.log(level, offset: start, count: output.count - start))
+        actions.append(.log(level, lineSubject, offset: start, count: output.count - start))
+        lineSubject = .none
     }
 }
 
@@ -263,6 +266,8 @@ struct Lifecycle {
     var waitsForServers = false
     /// The worker is to go: what is here moves to the others.
     var isLeaving = false
+    /// Clients are sent away as soon as they are between two transactions.
+    var isDismissing = false
     /// A KILL of everything is in force: databases that come up are paused too.
     var pausesNewDatabases = false
     /// Orders that are acknowledged when they are done: a pause, by database (nil: all).
@@ -274,7 +279,7 @@ struct Lifecycle {
 
     var isShuttingDown: Bool { waitsForClients || waitsForServers }
     /// Whether nobody new is served here.
-    var isEnding: Bool { waitsForClients || waitsForServers || isLeaving }
+    var isEnding: Bool { waitsForClients || waitsForServers || isLeaving || isDismissing }
 }
 
 /// Settings looked at for every message or link.

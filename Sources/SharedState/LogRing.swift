@@ -20,6 +20,37 @@ public enum LogLevel: UInt8, CaseIterable, Comparable, BitwiseCopyable, Sendable
     public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rawValue < right.rawValue }
 }
 
+/// What a line that speaks of one connection begins with, `C-<number>: database/user@address `: how long the
+/// names in it are, so that whoever reads the line needs not guess where one ends.
+@frozen
+public struct LogSubject: Equatable, BitwiseCopyable, Sendable {
+    /// Longer names are not told apart.
+    public static let nameLimit = 4095
+
+    /// Bytes of the database's name; 0 when the line speaks of no connection.
+    public let databaseLength: UInt16
+    /// Bytes of the user's name.
+    public let userLength: UInt16
+
+    /// The line speaks of no connection.
+    @inlinable public static var none: LogSubject { LogSubject(databaseLength: 0, userLength: 0) }
+
+    /// The connection of this database and user.
+    @inlinable
+    public init(databaseLength: Int, userLength: Int) {
+        let isKnown = databaseLength <= LogSubject.nameLimit && userLength <= LogSubject.nameLimit
+        self.databaseLength = isKnown ? UInt16(databaseLength) : 0
+        self.userLength = isKnown ? UInt16(userLength) : 0
+    }
+
+    /// 24 bits.
+    var packed: UInt32 { UInt32(databaseLength) << 12 | UInt32(userLength) }
+
+    init(packed: UInt32) {
+        self.init(databaseLength: Int(packed >> 12), userLength: Int(packed & 0xfff))
+    }
+}
+
 /// One line for the log, as the supervisor takes it out of a ring.
 public struct LogRecord: Equatable {
     /// How much it matters.
@@ -28,11 +59,16 @@ public struct LogRecord: Equatable {
     public let realtimeMicroseconds: UInt64
     /// The process that wrote it.
     public let pid: Int32
+    /// What the text begins with.
+    public let subject: LogSubject
     /// The text without a line end.
     public let text: [UInt8]
 
     /// A record from its parts.
-    public init(level: LogLevel, realtimeMicroseconds: UInt64, pid: Int32, text: [UInt8]) {
+    public init(
+        level: LogLevel, realtimeMicroseconds: UInt64, pid: Int32, subject: LogSubject = .none, text: [UInt8]
+    ) {
+        self.subject = subject
         self.level = level
         self.realtimeMicroseconds = realtimeMicroseconds
         self.pid = pid
@@ -69,7 +105,10 @@ public struct LogRing {
     /// - Parameters:
     ///   - realtimeMicroseconds: since 1970.
     ///   - text: the line without its end, cut to `textLimit` bytes.
-    public func append(_ level: LogLevel, realtimeMicroseconds: UInt64, pid: Int32, text: RawSpan) {
+    public func append(
+        _ level: LogLevel, realtimeMicroseconds: UInt64, pid: Int32, subject: LogSubject = .none,
+        text: RawSpan
+    ) {
         let length = min(text.byteCount, LogRing.textLimit)
         let byteCount = LogRing.recordSize(textLength: length)
         let tail = unsafe cshared_load(cshared_worker_ring_tail(block))
@@ -79,8 +118,8 @@ public struct LogRing {
             return
         }
         let header = cshared_log_record(
-            text_length: UInt32(length), level: UInt32(level.rawValue), realtime_us: realtimeMicroseconds,
-            pid: UInt64(bitPattern: Int64(pid)))
+            text_length: UInt32(length), level: UInt32(level.rawValue) | subject.packed << 8,
+            realtime_us: realtimeMicroseconds, pid: UInt64(bitPattern: Int64(pid)))
         unsafe withUnsafeBytes(of: header) { unsafe copy($0, to: tail) }
         unsafe text.extracting(0..<length).withUnsafeBytes {
             unsafe copy($0, to: tail &+ UInt64(LogRing.headerSize))
@@ -109,8 +148,8 @@ public struct LogRing {
         let length = Int(header.text_length)
         let byteCount = LogRing.recordSize(textLength: length)
         guard
-            length <= LogRing.textLimit, byteCount <= waiting, header.level <= UInt32(UInt8.max),
-            let level = LogLevel(rawValue: UInt8(header.level))
+            length <= LogRing.textLimit, byteCount <= waiting,
+            let level = LogLevel(rawValue: UInt8(truncatingIfNeeded: header.level))
         else { return discard(to: tail) }
         let text = unsafe [UInt8](unsafeUninitializedCapacity: length) { room, count in
             unsafe copy(
@@ -121,7 +160,8 @@ public struct LogRing {
         unsafe cshared_store_release(cshared_worker_ring_head(block), head &+ byteCount)
         return LogRecord(
             level: level, realtimeMicroseconds: header.realtime_us,
-            pid: Int32(truncatingIfNeeded: header.pid), text: text)
+            pid: Int32(truncatingIfNeeded: header.pid), subject: LogSubject(packed: header.level >> 8),
+            text: text)
     }
 
     private func discard(to tail: UInt64) -> LogRecord? {

@@ -65,7 +65,8 @@ public struct Launcher {
         let title = ProcessTitle()
         let manager = ServiceManager.fromEnvironment()
         let passed = ServiceManager.takeListeners()
-        var log = LogWriter(standardError: !arguments.quiet)
+        var log = LogWriter(
+            standardError: !arguments.quiet, isJournal: ServiceManager.readsStandardError())
         let supervisor: Supervisor
         do throws(StartupFailure) {
             let request = try self.request(arguments, listenersArePassed: !passed.isEmpty)
@@ -238,6 +239,7 @@ public struct Launcher {
     ) throws(StartupFailure) {
         try switchUser(arguments.user ?? settings.user)
         log.threshold = LogWriter.threshold(settings, arguments)
+        log.use(settings.logFormat)
         do throws(SystemError) { try log.open(LogWriter.destinations(settings)) } catch {
             throw StartupFailure("logfile: \(error)")
         }

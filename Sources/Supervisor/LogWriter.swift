@@ -1,3 +1,4 @@
+import Config
 import SharedState
 import System
 
@@ -25,13 +26,15 @@ struct LogWriter {
     private var standardError: OutputQueue?
     private var file: OutputQueue?
     private var destinations = Destinations()
-    private var stampSecond: UInt64 = 0
-    private var stampStart = ""
-    private var stampZone = ""
+    private var layout = LogLayout()
+    private var limiter = LogLimiter()
+    /// Whether standard error leads to the journal, which takes the priority from the beginning of a line.
+    private let isJournal: Bool
 
     /// A writer to standard error, or to nothing.
-    init(standardError: Bool) {
+    init(standardError: Bool, isJournal: Bool = false) {
         if standardError { self.standardError = OutputQueue(descriptor: 2) }
+        self.isJournal = isJournal
     }
 
     /// Stops writing to standard error, which now leads nowhere.
@@ -45,6 +48,13 @@ struct LogWriter {
         [standardError, file].compactMap { $0 }.filter(\.isWaiting).map {
             Poll.Interest($0.descriptor, .write)
         }
+    }
+
+    /// How lines look from now on.
+    mutating func use(_ format: LogFormat) {
+        guard layout.format != format else { return }
+        layout = LogLayout()
+        layout.format = format
     }
 
     /// Opens the destinations; the file is opened anew even if its name is the same, so that a rotated one
@@ -73,19 +83,49 @@ struct LogWriter {
         flush()
     }
 
-    /// Writes a line that somebody else made. `flush` sends it on its way.
-    mutating func write(_ record: LogRecord) {
+    /// Writes a line of a worker, unless it has written many of the kind. `flush` sends it on its way.
+    mutating func writeFromWorker(_ record: LogRecord) {
+        guard record.level <= threshold else { return }
+        let now = Clock.monotonicNanoseconds
+        endStorm(now)
+        if limiter.admits(record, now: now) { write(record) }
+    }
+
+    private mutating func endStorm(_ now: UInt64, always: Bool = false) {
+        for summary in limiter.endPeriod(now: now, always: always) { write(summary) }
+    }
+
+    private mutating func write(_ record: LogRecord) {
         guard record.level <= threshold else { return }
         if standardError != nil || file != nil {
-            let line = format(record)
-            standardError?.append(line)
+            let line = layout.line(record)
+            standardError?.append(isJournal ? LogWriter.withPriority(record.level, line) : line)
             file?.append(line)
         }
         if let system = destinations.system { send(record, to: system) }
     }
 
+    /// Each line with its priority in front, as sd-daemon(3) has it.
+    static func withPriority(_ level: LogLevel, _ text: [UInt8]) -> [UInt8] {
+        let priority = Array("<\(severity(level))>".utf8)
+        return text.dropLast().split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .flatMap { priority + $0 + [UInt8(ascii: "\n")] }
+    }
+
+    /// The number syslog(3) has for a level.
+    private static func severity(_ level: LogLevel) -> Int {
+        switch level {
+        case .fatal: 2
+        case .error: 3
+        case .warning: 4
+        case .log: 6
+        case .debug, .noise: 7
+        }
+    }
+
     /// Writes what the destinations take at once, and says what had to be dropped before.
     mutating func flush() {
+        endStorm(Clock.monotonicNanoseconds)
         standardError?.flush()
         file?.flush()
         if let line = droppedLine(standardError?.takeDroppedCountWhenFree()) {
@@ -100,6 +140,7 @@ struct LogWriter {
 
     /// Writes everything, before the process ends.
     mutating func finish() {
+        endStorm(0, always: true)
         standardError?.drain(milliseconds: 500)
         file?.drain(milliseconds: 500)
     }
@@ -107,53 +148,16 @@ struct LogWriter {
     private mutating func droppedLine(_ count: Int?) -> [UInt8]? {
         guard let count, count > 0 else { return nil }
         let text = "\(count) log lines were lost because nobody read them"
-        return format(
+        return layout.line(
             LogRecord(
                 level: .warning, realtimeMicroseconds: Clock.realNanoseconds / 1000, pid: Process.id,
                 text: Array(text.utf8)))
     }
 
-    /// "2026-07-10 12:34:56.789 UTC [123] LOG text" and a line end. Further lines of the text are indented,
-    /// so that what a client sends cannot look like a line of ours.
-    mutating func format(_ record: LogRecord) -> [UInt8] {
-        let second = record.realtimeMicroseconds / 1_000_000
-        if second != stampSecond || stampStart.isEmpty {
-            let time = LocalTime(realNanoseconds: record.realtimeMicroseconds * 1000)
-            stampSecond = second
-            stampStart = time.dateAndTime
-            stampZone = time.zone
-        }
-        let milliseconds = String(1000 + record.realtimeMicroseconds / 1000 % 1000).dropFirst()
-        let head = "\(stampStart).\(milliseconds) \(stampZone) [\(record.pid)] \(record.level.word) "
-        return Array(head.utf8) + LogWriter.cleaned(record.text) + [UInt8(ascii: "\n")]
-    }
-
-    /// Line ends followed by a tab, other control characters replaced.
-    static func cleaned(_ text: [UInt8]) -> [UInt8] {
-        guard text.contains(where: { $0 < 0x20 || $0 == 0x7f }) else { return text }
-        var result: [UInt8] = []
-        for byte in text {
-            if byte == UInt8(ascii: "\n") {
-                result += [byte, UInt8(ascii: "\t")]
-            } else {
-                result.append(
-                    byte >= 0x20 && byte != 0x7f || byte == UInt8(ascii: "\t") ? byte : UInt8(ascii: "?"))
-            }
-        }
-        return result
-    }
-
     private func send(_ record: LogRecord, to system: SystemLog) {
-        let severity =
-            switch record.level {
-            case .fatal: 2
-            case .error: 3
-            case .warning: 4
-            case .log: 6
-            case .debug, .noise: 7
-            }
-        let head = "<\(system.facility * 8 + severity)>\(system.identity)[\(record.pid)]: "
-        ServiceManager.sendToSystemLog(Array(head.utf8) + LogWriter.cleaned(record.text))
+        let head =
+            "<\(system.facility * 8 + LogWriter.severity(record.level))>\(system.identity)[\(record.pid)]: "
+        ServiceManager.sendToSystemLog(Array(head.utf8) + LogLayout.cleaned(record.text))
     }
 
     /// The number of a facility by the name that `syslog_facility` uses; `nil` for an unknown one.

@@ -44,7 +44,7 @@ extension Supervisor {
         let isDead = workers[index].process == nil || segment.segment.worker(index).state == .dead
         var left = isDead ? Int.max : Supervisor.recordsPerTurn
         while left > 0, let record = ring.take() {
-            log.write(record)
+            log.writeFromWorker(record)
             left -= 1
         }
         let dropped = ring.droppedCount

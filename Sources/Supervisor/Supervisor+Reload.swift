@@ -166,6 +166,7 @@ extension Supervisor {
     /// Opens the log where the settings want it; on failure it stays where it is.
     private func openLog(_ settings: Settings) {
         log.threshold = LogWriter.threshold(settings, arguments)
+        log.use(settings.logFormat)
         do throws(SystemError) { try log.open(LogWriter.destinations(settings)) } catch {
             log.write(.error, "logfile: \(error); the log stays where it was")
         }

@@ -53,6 +53,17 @@ public struct LocalTime: Equatable, Sendable {
         "\(year)-\(two(month))-\(two(day)) \(two(hour)):\(two(minute)):\(two(second))"
     }
 
+    /// "2026-07-10T12:34:56".
+    public var isoDateAndTime: String {
+        "\(year)-\(two(month))-\(two(day))T\(two(hour)):\(two(minute)):\(two(second))"
+    }
+
+    /// The zone as ISO 8601 writes it: "+02:00".
+    public var isoOffset: String {
+        let minutes = Int32(abs(offsetSeconds) / 60)
+        return "\(offsetSeconds < 0 ? "-" : "+")\(two(minutes / 60)):\(two(minutes % 60))"
+    }
+
     /// "2026-07-10 12:34:56.789 UTC", as log lines begin.
     public var logStamp: String {
         let digits = String(1000 + millisecond).dropFirst()

@@ -51,6 +51,14 @@ public struct ServiceManager: Equatable, Sendable {
         _ = unsafe line.withUnsafeBytes { unsafe clinux_send_datagram("/dev/log", $0.baseAddress, $0.count) }
     }
 
+    /// Whether our standard error is a stream of the journal, by its rules for `JOURNAL_STREAM`.
+    public static func readsStandardError() -> Bool {
+        guard let stream = Process.environment("JOURNAL_STREAM") else { return false }
+        var status = stat()
+        guard unsafe fstat(2, &status) == 0 else { return false }
+        return stream == "\(status.st_dev):\(status.st_ino)"
+    }
+
     /// The listening sockets that the manager opened for us, which begin at descriptor 3; empty when there
     /// are none.
     ///

@@ -39,10 +39,11 @@ extension WorkerLoop {
                 announceDrop(offset, count)
             case .detach, .attach, .adopt, .pass, .tell:
                 lend(action)
-            case .log(let level, let offset, let count):
+            case .log(let level, let subject, let offset, let count):
                 hasLogged = true
                 let text = core.output.bytes.extracting(offset..<(offset + count))
-                ring.append(level, realtimeMicroseconds: core.wallClock, pid: processID, text: text)
+                ring.append(
+                    level, realtimeMicroseconds: core.wallClock, pid: processID, subject: subject, text: text)
             case .acknowledge(let epoch):
                 report(.acknowledged(epoch: epoch, problem: []))
             case .acknowledgeMissing(let epoch):

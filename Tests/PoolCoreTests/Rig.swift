@@ -263,7 +263,7 @@ final class Rig {
                 broadcasters.append(client)
             case .announceDrop(let offset, let count): drops.append(output(offset, count))
             case .answerCancel(let ticket, let isFound): answers.append((ticket, isFound))
-            case .log(_, let offset, let count):
+            case .log(_, _, let offset, let count):
                 log.append(String(decoding: output(offset, count), as: UTF8.self))
             case .acknowledge(let epoch): acknowledged.append(epoch)
             case .acknowledgeMissing(let epoch): missing.append(epoch)

@@ -17,6 +17,19 @@ import Testing
         #expect(ring.take() == nil)
     }
 
+    @Test func theNamesOfALineAreToldApart() {
+        let owner = TestSegment()
+        let ring = owner.segment.worker(0).logRing
+        for (database, user) in [(1, 0), (4095, 4095), (64, 128)] {
+            let subject = LogSubject(databaseLength: database, userLength: user)
+            let text = bytes("x")
+            ring.append(.noise, realtimeMicroseconds: 1, pid: 1, subject: subject, text: text.span.bytes)
+            let record = ring.take()
+            #expect(record?.subject == subject && record?.level == .noise)
+        }
+        #expect(LogSubject(databaseLength: 4096, userLength: 1).databaseLength == 0)
+    }
+
     /// Goal: a full ring drops new records and counts them; those in it stay whole.
     @Test func aFullRingDropsAndCounts() {
         let owner = TestSegment()

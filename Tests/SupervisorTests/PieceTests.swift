@@ -22,17 +22,17 @@ import Testing
     }
 
     @Test func logLinesLookLikePgBouncers() {
-        var writer = LogWriter(standardError: false)
+        var layout = LogLayout()
         let record = LogRecord(
             level: .warning, realtimeMicroseconds: 1_783_600_496_007_500, pid: 42, text: Array("hello".utf8))
-        let line = String(decoding: writer.format(record), as: UTF8.self)
+        let line = String(decoding: layout.line(record), as: UTF8.self)
         let expected = LocalTime(realNanoseconds: 1_783_600_496_007_500_000).logStamp
         #expect(line == "\(expected) [42] WARNING hello\n")
         #expect(expected.contains(".007 "))
     }
 
     @Test func textOfClientsCannotForgeALine() {
-        let text = LogWriter.cleaned(Array("a\n2026 FATAL\u{1b}[1m\tb".utf8))
+        let text = LogLayout.cleaned(Array("a\n2026 FATAL\u{1b}[1m\tb".utf8))
         #expect(String(decoding: text, as: UTF8.self) == "a\n\t2026 FATAL?[1m\tb")
     }
 

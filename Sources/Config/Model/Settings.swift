@@ -175,6 +175,12 @@ public struct Settings: Equatable, Sendable {
     public var verbose = 0
 
     // Ours.
+    /// `log_format`.
+    public var logFormat = LogFormat.text
+    /// `shutdown_timeout`: how long clients may stay during a shutdown; 0 for as long as they like.
+    public var shutdownTimeoutNanoseconds: UInt64 = 0
+    /// `drain_delay`: how long new clients are still taken after DRAIN.
+    public var drainDelayNanoseconds: UInt64 = 0
     /// Worker processes; `nil` for `auto`.
     public var workers: Int?
     /// `max_pools`.

@@ -201,7 +201,7 @@ extension Worker {
             postgres.connect(server, self)
         case .abandonConnect(let server):
             attempts.remove(server)
-        case .log(_, let offset, let count):
+        case .log(_, _, let offset, let count):
             trace.note(now, "log: ", output(offset, count))
         case .openConsole:
             fail("nobody asked for the console")
