@@ -225,9 +225,11 @@ public struct Launcher {
         _ request: ValidationRequest, _ log: inout LogWriter
     ) throws(StartupFailure) -> (Configuration, [UInt8]) {
         let outcome = ValidationRun.run(request, validator)
+        let configuration = outcome.image.flatMap { PreparedInstance.decode($0) }
+        if let configuration { log.use(configuration.settings.logFormat) }
         for line in outcome.lines { log.write(line.isError ? .error : .warning, line.text) }
         guard let image = outcome.image else { throw StartupFailure("cannot load config file") }
-        guard let configuration = PreparedInstance.decode(image) else {
+        guard let configuration else {
             throw StartupFailure("cannot read back the checked configuration")
         }
         return (configuration, image)
@@ -239,7 +241,6 @@ public struct Launcher {
     ) throws(StartupFailure) {
         try switchUser(arguments.user ?? settings.user)
         log.threshold = LogWriter.threshold(settings, arguments)
-        log.use(settings.logFormat)
         do throws(SystemError) { try log.open(LogWriter.destinations(settings)) } catch {
             throw StartupFailure("logfile: \(error)")
         }
