@@ -7,8 +7,8 @@ extension ConsoleCommand {
         switch self {
         case .show(let what): what.columns.isEmpty ? nil : what.columns
         case .showParameter(let parameter): [ConsoleColumn(parameter.rawValue, .text)]
-        case .setParameter, .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient,
-            .restart:
+        case .setParameter, .set, .reload, .pause, .resume, .suspend, .shutdown, .drain, .database,
+            .killClient, .restart:
             nil
         }
     }

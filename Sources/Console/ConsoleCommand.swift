@@ -89,6 +89,8 @@ public enum ConsoleCommand: Equatable, Sendable {
     case resume(database: [UInt8]?)
     case suspend
     case shutdown(ShutdownMode)
+    /// Say that we are not ready any more, then end with the last client.
+    case drain
     /// Everything when `nil`.
     case database(DatabaseCommand, [UInt8]?)
     /// Send one client away.
@@ -101,8 +103,7 @@ public enum ConsoleCommand: Equatable, Sendable {
         switch self {
         case .show(let what): what.needsAdmin
         case .showParameter, .setParameter: false
-        case .set, .reload, .pause, .resume, .suspend, .shutdown, .database, .killClient,
-            .restart:
+        case .set, .reload, .pause, .resume, .suspend, .shutdown, .drain, .database, .killClient, .restart:
             true
         }
     }
@@ -151,6 +152,8 @@ public enum ConsoleCommand: Equatable, Sendable {
             case "wait_for_clients": return .shutdown(.waitForClients)
             case _: return nil
             }
+        case "drain":
+            return argument == nil ? .drain : nil
         case "suspend":
             return argument == nil ? .suspend : nil
         case "kill_client":

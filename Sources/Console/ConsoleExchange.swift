@@ -25,6 +25,8 @@ public enum ConsoleRequest: Equatable, Sendable {
     /// `shutdownNow` is not answered: the session ends with the process. A PAUSE that takes longer than the
     /// limit is to be undone.
     case order(OrderKind, database: [UInt8]?, limitSeconds: UInt32? = nil)
+    /// Begin to drain; answer with `done` or `failed`.
+    case drain
     /// Send the client with this number away; answer with `done` or `failed`.
     case killClient(id: UInt64)
     /// Have another program take over, that at a path if there is one; answer with `done` or `failed`.
@@ -85,6 +87,8 @@ enum ConsoleOutcome {
 /// What SHOW STATE shows.
 public enum ConsoleState: Equatable, Sendable {
     case active, paused, suspended
+    /// About to end: not for new clients.
+    case draining(isPaused: Bool)
 }
 
 /// What a client must present to cancel what a console session waits for.

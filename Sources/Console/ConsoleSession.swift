@@ -385,6 +385,7 @@ public struct ConsoleSession: ~Copyable {
         case .shutdown(.immediate): return .order(.shutdownNow, database: nil)
         case .shutdown(.waitForServers): return .order(.shutdownWaitForServers, database: nil)
         case .shutdown(.waitForClients): return .order(.shutdownWaitForClients, database: nil)
+        case .drain: return .drain
         case .suspend: throw .notAvailable("SUSPEND")
         case .database(let command, let database):
             if let database, ConsoleSession.isConsole(database) { throw .adminDatabase(command.verb) }
@@ -445,6 +446,7 @@ public struct ConsoleSession: ~Copyable {
         case .pause: return .tag("PAUSE")
         case .resume: return .tag("RESUME")
         case .shutdown: return .tag("SHUTDOWN")
+        case .drain: return .tag("DRAIN")
         case .suspend: return .tag("SUSPEND")
         case .database(let command, _): return .tag(command.rawValue.uppercased())
         case .killClient: return .tag("KILL_CLIENT")

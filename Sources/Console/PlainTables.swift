@@ -27,9 +27,12 @@ enum PlainTables {
     /// SHOW STATE.
     static func state(_ state: ConsoleState) -> ConsoleTable {
         var table = ConsoleTable(columns: ShowCommand.state.columns)
+        let isPaused = state == .paused || state == .draining(isPaused: true)
         table.append(["active", state == .active ? "yes" : "no"])
-        table.append(["paused", state == .paused ? "yes" : "no"])
+        table.append(["paused", isPaused ? "yes" : "no"])
         table.append(["suspended", state == .suspended ? "yes" : "no"])
+        // PgBouncer has no such row, so it is there only when it says something.
+        if case .draining = state { table.append(["draining", "yes"]) }
         return table
     }
 
@@ -77,6 +80,7 @@ enum PlainTables {
         \tKILL [<db>]
         \tKILL_CLIENT <client_id>
         \tSUSPEND
+        \tDRAIN
         \tSHUTDOWN
         \tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
         \tWAIT_CLOSE [<db>]

@@ -86,6 +86,8 @@ extension PoolCore {
         while offset < count {
             if clients[client].bodyRemaining > 0 {
                 offset = passBody(client, offset, count)
+                // It may have been the last that a client was waited for to be sent away.
+                guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
                 continue
             }
             guard count - offset >= 5 else {

@@ -114,7 +114,9 @@ extension PoolCore {
             !clients[client].awaitsReplies
         else { return }
         if pools[pool].settings.poolMode == .session {
-            if servers[server].needsClose, configuration.settings.serverFastClose {
+            if lifecycle.isDismissing {
+                fail(client, .administrator(.shutdown))
+            } else if servers[server].needsClose, configuration.settings.serverFastClose {
                 fail(client, .server(.configurationChanged))
             }
             return
@@ -128,6 +130,7 @@ extension PoolCore {
     /// A client's transaction is over in a worker that ends.
     @inline(never)
     private mutating func quieted(_ client: Handle<Client>) {
+        if lifecycle.isDismissing { return fail(client, .administrator(.shutdown)) }
         if lifecycle.isLeaving { sendAway(client) }
         checkDrained()
     }

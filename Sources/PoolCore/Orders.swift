@@ -73,6 +73,9 @@ extension PoolCore {
             nextFullUpkeep = now
         case .drain:
             leave()
+        case .dismissClients:
+            lifecycle.isDismissing = true
+            dismissClients()
         case .disable, .enable:
             if let index { databases[index].isDisabled = order.kind == .disable }
         case .kill where !isElsewhere:
@@ -97,8 +100,8 @@ extension PoolCore {
         guard let name = order.database else { return nil }
         switch order.kind {
         case .pause, .resume, .kill, .disable, .enable: return databaseNumber(name)
-        case .reconnect, .waitClose, .killClient, .reopen, .drain, .shutdownNow, .shutdownWaitForClients,
-            .shutdownWaitForServers, .open:
+        case .reconnect, .waitClose, .killClient, .reopen, .drain, .dismissClients, .open, .shutdownNow,
+            .shutdownWaitForClients, .shutdownWaitForServers:
             return databaseIndex[name]
         }
     }
@@ -258,6 +261,22 @@ extension PoolCore {
             case .waiting, .waitingForWelcome: fail(client, .administrator(.shutdown))
             case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer:
                 continue
+            }
+        }
+    }
+
+    /// Sends away every client that is between two transactions; the others when theirs is over, which
+    /// upkeep sees too.
+    mutating func dismissClients() {
+        scheduleUpkeep(within: PoolCore.busyUpkeep)
+        for slot in 0..<clients.slotLimit {
+            guard let client = clients.handle(at: slot) else { continue }
+            switch clients[client].state {
+            case .idle, .startup, .authenticating, .waiting, .waitingForWelcome:
+                fail(client, .administrator(.shutdown))
+            case .linked: releaseIfDone(clients[client].server)
+            // The console's end themselves, and one that moves will be idle here again.
+            case .relayed, .moving, .cancelling, .waitingForPeer: continue
             }
         }
     }

@@ -41,6 +41,7 @@ extension PoolCore {
         databaseUpkeep()
         checkPendingOrders()
         if lifecycle.isLeaving { leaveUpkeep() }
+        if lifecycle.isDismissing { dismissClients() }
         if lifecycle.isShuttingDown { checkDrained() }
         let isEmpty = servers.count == 0 && clients.count == 0
         scheduleUpkeep(within: isBusy ? PoolCore.busyUpkeep : isEmpty ? 10_000_000_000 : PoolCore.idleUpkeep)

@@ -29,6 +29,8 @@ public enum OrderKind: UInt8, CaseIterable, Sendable {
     case drain = 13
     /// Begin to take clients, if this worker has started without.
     case open = 14
+    /// Send every client away, each as soon as it is between two transactions.
+    case dismissClients = 15
 }
 
 /// An order of the supervisor. Orders are numbered; a worker acknowledges each when it is done, locally.

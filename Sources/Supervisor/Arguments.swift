@@ -158,7 +158,7 @@ public struct Arguments: Equatable, Sendable {
         Options:
           -d, --daemon         run in the background (needs a pidfile in the configuration)
           -q, --quiet          write no log to standard error
-          -R, --reboot         take over from a running instance (not available yet)
+          -R, --reboot         refused: use the console's RESTART, or sluicectl restart
           -u, --user=USERNAME  become USERNAME
           -v, --verbose        log more; may be repeated
               --preflight      check the configuration, print what is wrong with it, and exit

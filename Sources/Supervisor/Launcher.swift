@@ -209,7 +209,7 @@ public struct Launcher {
     ) throws(StartupFailure) -> ValidationRequest {
         if arguments.reboot {
             throw StartupFailure(
-                "-R is not available in this release: stop the running instance, then start this one")
+                "-R starts no second process: give the running instance the command RESTART (sluicectl restart)")
         }
         if let path = arguments.configurationFile {
             return ValidationRequest(

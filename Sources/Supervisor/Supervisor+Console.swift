@@ -108,8 +108,9 @@ extension Supervisor {
         case .configuration:
             connection.session.answer(.configuration(configuration.configRows()))
         case .state:
-            connection.session.answer(.state(inForce.isPaused ? .paused : .active))
+            connection.session.answer(.state(stateForConsole))
         case .reload: requestReload(for: connection.id)
+        case .drain: drain(for: connection)
         case .lastReload: connection.session.answer(.reload(reload.lastLines))
         case .order(let kind, let database, let limit):
             do throws(ConsoleError) {

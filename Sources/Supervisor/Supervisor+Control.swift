@@ -87,7 +87,9 @@ extension Supervisor {
         case .shutdownWaitForServers: return beginShutdown(.waitForServers)
         case .pause: if request.database == nil { inForce.isPaused = true }
         case .resume: if request.database == nil { _ = inForce.resume() }
-        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain, .open: break
+        case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain,
+            .dismissClients, .open:
+            break
         }
         order(request.kind, database: request.database, argument: request.argument)
     }

@@ -21,7 +21,7 @@ extension Supervisor {
             try checkKnown(database)
             if let database { inForce.setDisabled(database, kind == .disable) }
         case .reconnect, .waitClose: try checkKnown(database)
-        case .reopen, .killClient, .drain, .open: break
+        case .reopen, .killClient, .drain, .dismissClients, .open: break
         }
         noteCommand(
             "\(kind)" + (database.map { " " + String(decoding: $0, as: UTF8.self) } ?? ""), connection)
@@ -98,8 +98,8 @@ extension Supervisor {
             dismiss(connection.id)
             undoPause(database)
         case .database(.waitClose, _): dismiss(connection.id)
-        case .show, .showParameter, .setParameter, .set, .reload, .resume, .suspend, .shutdown, .database,
-            .killClient, .restart, nil:
+        case .show, .showParameter, .setParameter, .set, .reload, .resume, .suspend, .shutdown, .drain,
+            .database, .killClient, .restart, nil:
             return
         }
         answer(

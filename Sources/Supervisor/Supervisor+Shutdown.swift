@@ -16,10 +16,17 @@ extension Supervisor {
         guard shutdown != .immediate, shutdown == nil || mode == .immediate else { return }
         if shutdown == nil { manager.stopping(status: "shutting down") }
         shutdown = mode
+        if mode == .immediate { ending = Ending(isDraining: ending.isDraining) }
         for index in workers.indices { workers[index].nextStartNanoseconds = nil }
         // While any process holds a listener open, connecting to it still succeeds; workers close theirs
         // too.
         listeners.closeTCP()
+        switch mode {
+        case .waitForClients, .waitForServers:
+            let timeout = configuration.settings.shutdownTimeoutNanoseconds
+            if timeout > 0 { ending.deadlineNanoseconds = Clock.monotonicNanoseconds + timeout }
+        case .immediate: break
+        }
         switch mode {
         case .waitForClients: order(.shutdownWaitForClients)
         case .waitForServers: order(.shutdownWaitForServers)
@@ -27,6 +34,51 @@ extension Supervisor {
             killNanoseconds = Clock.monotonicNanoseconds + Supervisor.immediateNanoseconds
             order(.shutdownNow)
         }
+    }
+
+    /// Begins to leave: whoever asks is told that we are not ready any more, and after `drain_delay` no new
+    /// clients are taken and the instance ends with the last of the others.
+    func drain(for connection: ConsoleConnection) {
+        guard shutdown == nil else { return connection.session.answer(.failed(.shuttingDown)) }
+        guard !ending.isDraining else {
+            return connection.session.answer(.failed(ConsoleError("already draining")))
+        }
+        log.write(.log, "\(connection.user) gave the command to drain")
+        connection.session.answer(.done)
+        ending.isDraining = true
+        manager.status("draining")
+        // Not before the answer is on its way.
+        ending.leaveNanoseconds =
+            Clock.monotonicNanoseconds + configuration.settings.drainDelayNanoseconds
+    }
+
+    /// What SHOW STATE says.
+    var stateForConsole: ConsoleState {
+        if ending.isDraining || shutdown != nil { return .draining(isPaused: inForce.isPaused) }
+        return inForce.isPaused ? .paused : .active
+    }
+
+    /// Does what is due on the way to the end.
+    func keepEnding(_ now: UInt64) {
+        if let time = ending.leaveNanoseconds, time <= now {
+            ending.leaveNanoseconds = nil
+            if shutdown == nil {
+                log.write(.log, "drained long enough, waiting for all clients to disconnect")
+                beginShutdown(.waitForClients)
+            }
+        }
+        guard let time = ending.deadlineNanoseconds, time <= now else { return }
+        let timeout = configuration.settings.shutdownTimeoutNanoseconds
+        guard !ending.isDismissing else {
+            log.write(.warning, "shutdown_timeout has passed twice, cutting off who is left")
+            ending.deadlineNanoseconds = nil
+            return beginShutdown(.immediate)
+        }
+        log.write(.log, "shutdown_timeout has passed, sending the clients away")
+        ending.isDismissing = true
+        ending.deadlineNanoseconds = now + timeout
+        order(.dismissClients)
+        for session in console.connections where session.control == nil { endSession(session) }
     }
 
     /// Ends when no worker has anything left to serve. Until then those that have nothing stay for the

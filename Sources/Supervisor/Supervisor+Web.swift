@@ -108,10 +108,7 @@ extension Supervisor {
         guard let bytes = try? Descriptors.read(web.output, limit: Supervisor.webOutputLimit) else { return }
         if bytes.isEmpty { return closeWebOutput() }
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
-            log.write(
-                LogRecord(
-                    level: .warning, realtimeMicroseconds: Clock.realNanoseconds / 1000,
-                    pid: web.process ?? Process.id, text: Array("metrics: ".utf8) + line))
+            log.write(.warning, "metrics: \(String(decoding: line, as: UTF8.self))")
         }
     }
 

@@ -61,6 +61,8 @@ final class Supervisor {
     var restart = RestartProgress()
     /// How the instance is ending, once it is.
     var shutdown: ShutdownMode?
+    /// What is to happen on the way there.
+    var ending = Ending()
     /// When workers that were told to end at once are killed.
     var killNanoseconds: UInt64?
     /// What the process ends with.
@@ -234,6 +236,7 @@ final class Supervisor {
         if let run = restart.run, !run.isAbandoned { times.append(run.deadlineNanoseconds) }
         if let trial = restart.trial { times.append(trial.deadlineNanoseconds) }
         if let killNanoseconds { times.append(killNanoseconds) }
+        times += ending.dueTimes
         times += barriers.compactMap(\.deadlineNanoseconds)
         if let time = console.nextAcceptNanoseconds { times.append(time) }
         times += console.collections.map(\.deadlineNanoseconds)
@@ -253,6 +256,7 @@ final class Supervisor {
         if let run = restart.run, !run.isAbandoned, run.deadlineNanoseconds <= now { restart.run?.abandon() }
         judgeTrial(now)
         if let time = killNanoseconds, time <= now { killWorkers() }
+        keepEnding(now)
         watchWorkers(now)
         expireBarriers(now)
         settleCollections(now)

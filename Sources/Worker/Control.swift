@@ -57,7 +57,8 @@ extension WorkerLoop {
         case .drain:
             stopAccepting()
             tell(.order(order))
-        case .pause, .resume, .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient:
+        case .pause, .resume, .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient,
+            .dismissClients:
             tell(.order(order))
         }
     }

@@ -128,6 +128,7 @@ import Wire
             ("enable shop", .order(.enable, database: bytes("shop")), "ENABLE"),
             ("wait_close", .order(.waitClose, database: nil), "WAIT_CLOSE"),
             ("kill_client 7", .killClient(id: 7), "KILL_CLIENT"),
+            ("drain", .drain, "DRAIN"),
             ("set Verbose = '1'", .set(key: "verbose", value: "1"), "SET Verbose=1"),
         ]
         for (query, expected, tag) in cases {
@@ -166,7 +167,7 @@ import Wire
 
     @Test func whoMayOnlyLookCanDoNothingElse() {
         var peer = Peer(role: .stats)
-        for query in ["reload", "pause x", "resume", "shutdown", "set x=y", "show fds", "kill", "suspend"] {
+        for query in ["reload", "pause x", "resume", "shutdown", "set x=y", "show fds", "kill", "drain"] {
             let request = peer.query(query)
             #expect(request == nil)
             let replies = peer.replies()
