@@ -7,7 +7,8 @@ import System
 struct WebSlot {
     /// The process; `nil` while none runs.
     var process: Int32?
-    /// What it says comes from here; -1 while nobody can say anything.
+    /// Our end of the pair that is all it has for input and output: from here comes what it says, and it
+    /// ends when this is closed, whatever becomes of us. -1 while there is none.
     var output: Int32 = -1
     /// Whether it has been ended to start another at once.
     var isReplaced = false
@@ -47,16 +48,15 @@ extension Supervisor {
     }
 
     private func forkWeb(_ program: String, _ arguments: [String]) throws(SystemError) {
-        let pipe = try Descriptors.pipe()
-        defer { Descriptors.close(pipe.write) }
+        // What nobody reads in time is lost; the process does not wait.
+        let pair = try Socket.pair(.sequencedPackets, nonBlocking: true)
+        defer { Descriptors.close(pair.second) }
         do throws(SystemError) {
-            // What nobody reads in time is lost; the process does not wait.
-            try Descriptors.setNonBlocking(pipe.read, true)
-            try Descriptors.setNonBlocking(pipe.write, true)
             web.process = try ChildProcess.start(
-                shortName: Supervisor.webName, description: "metrics", title: title, keeping: [pipe.write]
+                shortName: Supervisor.webName, description: "metrics", title: title, keeping: [pair.second]
             ) {
-                Descriptors.pointOutput(to: pipe.write)
+                Descriptors.pointInput(to: pair.second)
+                Descriptors.pointOutput(to: pair.second)
                 // The signal that tells of our end then ends it.
                 Signals.unblockAll()
                 // Our own environment may hold passwords.
@@ -68,11 +68,11 @@ extension Supervisor {
                 Process.exitNow(1)
             }
         } catch {
-            Descriptors.close(pipe.read)
+            Descriptors.close(pair.first)
             throw error
         }
         closeWebOutput()
-        web.output = pipe.read
+        web.output = pair.first
         web.isReplaced = false
         web.startedNanoseconds = Clock.monotonicNanoseconds
         log.write(.log, "metrics at \(configuration.settings.metricsListen), process \(web.process ?? 0)")

@@ -73,6 +73,9 @@ public enum Descriptors {
         if null > 2 { _ = Glibc.close(null) }
     }
 
+    /// Makes standard input lead to where this descriptor leads; it outlives an exec.
+    public static func pointInput(to descriptor: Int32) { dup2(descriptor, 0) }
+
     /// Makes standard output and standard error lead to where this descriptor leads; they outlive an exec.
     public static func pointOutput(to descriptor: Int32) {
         for standard: Int32 in 1...2 { dup2(descriptor, standard) }

@@ -8,7 +8,7 @@ enum Main {
         usage: pgsluice-web --control DIRECTORY --port PORT --listen ADDRESS:PORT
 
         Serves /metrics, /healthz and /readyz for the instance whose control socket is .s.PGSQL.PORT in
-        DIRECTORY. pgsluice starts it when metrics_listen is set.
+        DIRECTORY, until its standard input ends. pgsluice starts it when metrics_listen is set.
         """
 
     static func main() {
@@ -21,9 +21,23 @@ enum Main {
             let address = options["--listen"].flatMap(ListenAddress.init)
         else { Log.fail(usage) }
         do {
-            try Server(Collector(ControlConnection(folder: folder, port: port))).run(address)
+            try Server(Collector(ControlConnection(folder: folder, port: port))).start(address)
         } catch {
             Log.fail("cannot serve metrics at \(address): \(error)")
+        }
+        waitForEndOfInput()
+    }
+
+    /// Who has started us holds the other end of our standard input, and whatever becomes of it closes that.
+    private static func waitForEndOfInput() {
+        var byte: UInt8 = 0
+        while true {
+            let count = unsafe read(0, &byte, 1)
+            if count == 0 { return }
+            if count > 0 || errno == EINTR { continue }
+            guard errno == EAGAIN else { return }
+            var wanted = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+            _ = unsafe poll(&wanted, 1, -1)
         }
     }
 }

@@ -13,8 +13,8 @@ final class Server: Sendable {
 
     init(_ collector: Collector) { self.collector = collector }
 
-    /// Serves until the process ends.
-    func run(_ address: ListenAddress) throws {
+    /// Begins to serve.
+    func start(_ address: ListenAddress) throws {
         // One thread: what is shared is shared by turns.
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
@@ -25,8 +25,8 @@ final class Server: Sendable {
         var failure: (any Error)?
         for host in address.hosts {
             do {
-                let listener = try bootstrap.bind(host: host, port: address.port).wait()
-                return try listener.closeFuture.wait()
+                _ = try bootstrap.bind(host: host, port: address.port).wait()
+                return
             } catch {
                 failure = error
             }

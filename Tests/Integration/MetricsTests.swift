@@ -135,6 +135,22 @@ import Testing
         }
     }
 
+    /// Goal: the process belongs to the program that runs.
+    @Test(arguments: setups)
+    func anOnlineRestartStartsAnother(setup: Setup) async throws {
+        let port = try freePort()
+        let settings = ["metrics_listen": "127.0.0.1:\(port)"]
+        try await withPooler(setup, Configuration(settings: settings)) { pooler throws in
+            try Self.waitUntilServed(port)
+            let first = try #require(Self.process(pooler))
+            try pooler.console().query("RESTART")
+            try eventually("another takes its place") { Self.process(pooler).map { $0 != first } ?? false }
+            try Self.waitUntilServed(port)
+            try eventually("it is ready") { try HTTPConnection.get("/readyz", port: port).status == 200 }
+            #expect(try Self.values(port)["pgsluice_up"] == 1)
+        }
+    }
+
     /// Goal: clients that send or read nothing keep nobody else from being answered.
     @Test(arguments: Setup.once)
     func slowScrapersKeepNobodyWaiting(setup: Setup) async throws {

@@ -24,10 +24,7 @@ final class HTTPConnection {
             connect(
                 descriptor, .init(__sockaddr_in__: pointer), socklen_t(MemoryLayout<sockaddr_in>.size))
         }
-        guard result == 0 else {
-            close(descriptor)
-            throw Failure.system("connect")
-        }
+        guard result == 0 else { throw Failure.system("connect") }
     }
 
     deinit { close(descriptor) }
