@@ -95,9 +95,12 @@ import Testing
         try instance.start(["-d"], waits: false)
         #expect(try instance.waitForEnd() == .exited(code: 0))
         try eventually("the daemon serves") { instance.canConnect() }
-        try eventually("the pid file is there") { FileSystem.exists(instance.pidFile) }
-        let text = String(decoding: try FileSystem.read(instance.pidFile), as: UTF8.self)
-        let daemon = Int32(text.dropLast())!
+        func number() -> Int32? {
+            let text = (try? FileSystem.read(instance.pidFile)).map { String(decoding: $0, as: UTF8.self) }
+            return text.flatMap { $0.hasSuffix("\n") ? Int32($0.dropLast()) : nil }
+        }
+        try eventually("the pid file is written") { number() != nil }
+        let daemon = try #require(number())
         #expect(daemon != instance.process)
         Process.send(SIGTERM, to: daemon)
         try eventually("the daemon ends") { !Process.exists(daemon) }
