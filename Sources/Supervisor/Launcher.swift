@@ -209,7 +209,7 @@ public struct Launcher {
     ) throws(StartupFailure) -> ValidationRequest {
         if arguments.reboot {
             throw StartupFailure(
-                "-R starts no second process: give the running instance the command RESTART (sluicectl restart)"
+                "-R starts no second process: tell the running instance to RESTART (sluicectl restart)"
             )
         }
         if let path = arguments.configurationFile {
