@@ -39,6 +39,8 @@ int clinux_arm_guard(int fd, char *const arguments[], char *const environment[],
 }
 
 void clinux_disarm_guard(void) {
+    if (guard_fd < 0) return;
+    guard_fd = -1;
     alarm(0);
     guard_mask(SIG_BLOCK);
     for (size_t index = 0; index < GUARD_SIGNALS; index++) signal(guard_signals[index], SIG_DFL);

@@ -24,6 +24,8 @@ enum ChildProcess {
             return child
         case .child:
             Descriptors.closeAll(except: kept)
+            // The way back to another program is the supervisor's alone.
+            Program.disarmGuard()
             // The signal tells of a supervisor that ends from now on; the comparison, of one that already
             // has.
             guard Process.followParent(supervisor, signal: Signals.supervisorLost) else {

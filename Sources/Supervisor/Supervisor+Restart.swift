@@ -72,6 +72,9 @@ extension Supervisor {
         guard barriers.allSatisfy(\.waiters.isEmpty), console.collections.isEmpty, !isReloading else {
             return refuseRestart("another command is under way: try again when it is done")
         }
+        guard workers.allSatisfy({ $0.channel?.isWaiting != true }) else {
+            return refuseRestart("a worker does not read what it is told: SHOW WORKERS tells which")
+        }
         let failure = replace { environment in
             Program.execute(run.path, arguments: [run.path] + words, environment: environment)
         }

@@ -23,5 +23,5 @@ static inline int clinux_execute_descriptor(int fd, char *const arguments[], cha
  */
 int clinux_arm_guard(int fd, char *const arguments[], char *const environment[], unsigned int seconds);
 
-/* Faults end the process again. */
+/* Faults end the process again; nothing happens where the guard is not armed. */
 void clinux_disarm_guard(void);

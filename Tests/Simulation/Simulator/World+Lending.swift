@@ -111,7 +111,7 @@ extension World {
         for requester in requesters { requester.lose(worker) }
         for socket in sockets where socket.worker === worker && socket.state != .closed {
             // What is on its way to another worker lives until that has read it.
-            if socket.isPassed { continue }
+            if inboxes.contains(where: { $0.contains { $0.socket === socket } }) { continue }
             worker.beginClose(socket)
         }
         schedule(after: latency()) { self.bury(index, worker.incarnation) }
