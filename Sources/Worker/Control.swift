@@ -11,7 +11,12 @@ extension WorkerLoop {
     /// Reads and obeys everything the supervisor has sent.
     mutating func readControl() {
         while !isEnding {
-            guard let message = try? DescriptorPassing.receive(from: context.control) else { return }
+            let received: DescriptorPassing.Message?
+            // A supervisor that died with something unread is an error, once; nothing tells of it again.
+            do { received = try DescriptorPassing.receive(from: context.control) } catch {
+                return supervisorLost()
+            }
+            guard let message = received else { return }
             if message.isEnd { return supervisorLost() }
             let decoded = try? ControlMessage.decode(message.bytes.rawSpan)
             guard let decoded else {
