@@ -170,9 +170,7 @@ extension Supervisor {
     private func commitRestart(_ trial: RestartProgress.Trial, _ new: [Int]) {
         restart.trial = nil
         Program.disarmGuard()
-        for descriptor in handover().descriptors where descriptor >= 0 {
-            try? Descriptors.setCloseOnExec(descriptor, true)
-        }
+        stayHere()
         for index in new {
             workers[index].isOnTrial = false
             segment.segment.worker(index).state = .ready
@@ -183,8 +181,6 @@ extension Supervisor {
             leave(index)
         }
         listeners.closeUnwanted(configuration.settings)
-        Descriptors.close(program)
-        program = Supervisor.openProgram()
         steer()
         log.write(.log, "restart done: \(Arguments.version(details: [])), \(new.count) workers ready")
         manager.ready(status: "ready")
@@ -223,9 +219,18 @@ extension Supervisor {
 
     /// Here again, after another program could not take over.
     func announceReturn(_ reason: String) {
+        stayHere()
+        refuseRestart(reason)
+    }
+
+    /// The way between two programs is over: nothing is kept open for another one any more, and the one to
+    /// come back to is this.
+    private func stayHere() {
+        for descriptor in handover().descriptors where descriptor >= 0 {
+            try? Descriptors.setCloseOnExec(descriptor, true)
+        }
         Descriptors.close(program)
         program = Supervisor.openProgram()
-        refuseRestart(reason)
     }
 
     /// This program's own file, to come back to when there is another one at its path.
