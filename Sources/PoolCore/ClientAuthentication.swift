@@ -6,13 +6,13 @@ import Wire
 
 /// Proving who a client is, and its welcome.
 extension PoolCore {
-    /// Begins the exchange that `auth_type` asks for.
+    /// Begins the exchange of the login's method.
     ///
     /// A user that does not exist goes through the same exchange as one that does, and fails at its end.
     mutating func authenticate(_ client: Handle<Client>) {
         guard let login = clientLogins[client] else { return }
         let start = output.count
-        switch configuration.settings.authType {
+        switch login.method {
         case .any:
             authenticated(client)
         case .trust:

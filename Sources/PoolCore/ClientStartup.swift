@@ -203,6 +203,7 @@ extension PoolCore {
             login.secret = users[index].secret
         }
         if let problem = fullLimit(login) { return fail(client, problem) }
+        login.method = configuration.settings.authType
         clientLogins[client] = login
         logAttempt(client, login)
         moveClient(client, to: .authenticating)
@@ -327,7 +328,9 @@ extension PoolCore {
         output.append(login.databaseName)
         output.append(" user=")
         output.append(login.userName)
-        output.append(" tls=no replication=")
+        output.append(" tls=")
+        output.append(text: clientEncryptions[client]?.description ?? "no")
+        output.append(" replication=")
         switch clients[client].replication {
         case .none: output.append("no")
         case .physical: output.append("physical")
@@ -348,6 +351,8 @@ struct ClientLogin {
     /// Index of the user, or `nil` when nobody of that name exists: authentication runs all the same.
     var user: Int?
     var secret = StoredSecret.none
+    /// How the client is to prove who it is.
+    var method = AuthType.scramSHA256
     var consoleRole: ConsoleAccess?
     /// The exchange that runs.
     var exchange = Exchange.none

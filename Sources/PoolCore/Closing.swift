@@ -110,6 +110,7 @@ extension PoolCore {
         if clients[client].isAdmitted { ledger.dismiss() }
         clientLogins.removeValue(forKey: client)
         clientOrigins.removeValue(forKey: client)
+        clientEncryptions.removeValue(forKey: client)
     }
 
     /// Closes a connection to PostgreSQL and forgets the server.

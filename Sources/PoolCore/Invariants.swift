@@ -321,7 +321,7 @@ extension PoolCore {
     private func checkEmptiness(_ faults: inout [String]) {
         let counts = statements.counts
         if counts.statements != 0 || replies.count != 0 || !clientLogins.isEmpty || !serverLogins.isEmpty
-            || !clientOrigins.isEmpty || !serverAddresses.isEmpty
+            || !clientOrigins.isEmpty || !clientEncryptions.isEmpty || !serverAddresses.isEmpty
         {
             faults.append("nobody is left, but tables are not empty")
         }

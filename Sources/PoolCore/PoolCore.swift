@@ -46,6 +46,8 @@ public struct PoolCore: ~Copyable {
     /// Where clients and servers are connected, for display and logs.
     var clientOrigins: [Handle<Client>: ClientOrigin] = [:]
     var serverAddresses: [Handle<Server>: ServerAddress] = [:]
+    /// Clients whose connections are encrypted, and how.
+    var clientEncryptions: [Handle<Client>: Encryption] = [:]
     /// Startup parameters of PostgreSQL that a replication client brought.
     var lifecycle = Lifecycle()
     /// Which connection the log line that is being written speaks of.
