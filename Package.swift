@@ -60,7 +60,7 @@ let package = Package(
         // C shims: vetted calls and constants, no logic.
         c("CURing", link: [.linkedLibrary(":liburing.a")]),
         c("CLinux"),
-        c("COpenSSL", link: [.linkedLibrary("crypto")]),
+        c("COpenSSL", link: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         c("CShared"),
         c("CLibPQ", link: [.linkedLibrary("pq")]),
 
@@ -74,14 +74,20 @@ let package = Package(
         swift("PoolCore", ["Base", "Wire", "Auth", "Config", "SharedState"]),
         swift("Console", ["Base", "Wire", "Config", "SharedState"]),
 
+        // Bytes in, bytes out.
+        swift("TLS", ["Base", "Config", "COpenSSL"]),
+
         // Touching the machine.
         swift("System", ["Base", "CLinux"]),
         swift("EventLoop", ["Base", "System", "CURing"]),
         swift(
             "Worker",
-            ["Base", "Wire", "Crypto", "Auth", "Config", "SharedState", "PoolCore", "System", "EventLoop"]),
+            [
+                "Base", "Wire", "Crypto", "Auth", "Config", "SharedState", "PoolCore", "System", "EventLoop",
+                "TLS",
+            ]),
         swift("Supervisor", ["Base", "System", "Config", "SharedState", "Console", "Wire"]),
-        swift("Validator", ["Base", "Config", "Auth", "System"]),
+        swift("Validator", ["Base", "Config", "Auth", "System", "TLS"]),
         .executableTarget(
             name: "pgsluice",
             dependencies: ["Base", "System", "Config", "Supervisor", "Validator", "Worker"],
@@ -109,6 +115,7 @@ let package = Package(
         tests("BaseTests", ["Base"]),
         tests("WireTests", ["Base", "Wire"]),
         tests("CryptoTests", ["Base", "Crypto"]),
+        tests("TLSTests", ["Base", "TLS"]),
         tests("AuthTests", ["Base", "Wire", "Crypto", "Auth"]),
         tests("ConfigTests", ["Base", "Config"]),
         .target(name: "Coroutine", path: "Tests/Explorer/Coroutine", cSettings: cRules),

@@ -32,6 +32,14 @@ public struct ScramClient: Sendable, Redacted {
     public static var iterationLimit: Int { 10_000_000 }
 
     private let credential: Credential
+    /// What the first message begins with: whether the exchange is bound to the TLS session.
+    private let header: [UInt8]
+    /// Channel binding data, where it is.
+    private let bound: [UInt8]
+    /// The mechanism that the SASLInitialResponse names.
+    public var mechanism: StaticString {
+        bound.isEmpty ? ScramServer.mechanism : ScramServer.boundMechanism
+    }
     private let clientFirstBare: [UInt8]
     private let nonce: [UInt8]
     private var state = State.waitingForServerFirst
@@ -47,29 +55,49 @@ public struct ScramClient: Sendable, Redacted {
 
     /// Whether the server offers SCRAM-SHA-256; `mechanisms` as `AuthenticationRequest.sasl` names them.
     public static func isOffered(in mechanisms: RawSpan) -> Bool {
-        AuthenticationRequest.offers("SCRAM-SHA-256", in: mechanisms)
+        AuthenticationRequest.offers(ScramServer.mechanism, in: mechanisms)
+    }
+
+    /// Whether it offers the bound form as well.
+    public static func isBindingOffered(in mechanisms: RawSpan) -> Bool {
+        AuthenticationRequest.offers(ScramServer.boundMechanism, in: mechanisms)
     }
 
     /// An exchange at its beginning.
     ///
-    /// - Parameter nonce: random bytes of the system, used for nothing else.
+    /// - Parameters:
+    ///   - nonce: random bytes of the system, used for nothing else.
+    ///   - endPoint: channel binding data of the TLS session; empty for none.
+    ///   - isBindingOffered: the server offers the bound mechanism.
     /// - Precondition: the nonce has 16 bytes or more.
-    public init(credential: Credential, nonce: [UInt8]) {
+    public init(
+        credential: Credential, nonce: [UInt8], endPoint: [UInt8] = [], isBindingOffered: Bool = false
+    ) {
         precondition(nonce.count >= 16, "a nonce is too long to be guessed")
         // The user name stays empty, as libpq leaves it: the startup packet has named the user.
-        self.init(credential: credential, user: [], printedNonce: Base64.encode(nonce.rawSpan))
+        self.init(
+            credential: credential, user: [], printedNonce: Base64.encode(nonce.rawSpan), endPoint: endPoint,
+            isBindingOffered: isBindingOffered)
     }
 
     /// An exchange with a user name and with a nonce that is sent as it is: the examples of the standard
     /// have such.
-    package init(credential: Credential, user: [UInt8], printedNonce: [UInt8]) {
+    package init(
+        credential: Credential, user: [UInt8], printedNonce: [UInt8], endPoint: [UInt8] = [],
+        isBindingOffered: Bool = false
+    ) {
         self.credential = credential
+        bound = isBindingOffered ? endPoint : []
+        // A server that can bind and finds that we believe it cannot knows that somebody in between has
+        // changed its offer.
+        let flag = endPoint.isEmpty ? [UInt8(ascii: "n")] : [UInt8(ascii: "y")]
+        header = (bound.isEmpty ? flag : ScramText.endPointBinding) + Array(",,".utf8)
         nonce = printedNonce
         clientFirstBare = Array("n=".utf8) + user + Array(",r=".utf8) + printedNonce
     }
 
     /// The data of the SASLInitialResponse.
-    public var clientFirst: [UInt8] { Array("n,,".utf8) + clientFirstBare }
+    public var clientFirst: [UInt8] { header + clientFirstBare }
 
     /// Whether `step` has work to do.
     public var isDeriving: Bool {
@@ -148,8 +176,8 @@ public struct ScramClient: Sendable, Redacted {
     }
 
     private mutating func finish(_ keys: ScramKeys) {
-        // "biws" is the base64 form of "n,,": no channel binding.
-        let withoutProof = Array("c=biws,r=".utf8) + fullNonce
+        let binding = Base64.encode((header + bound).rawSpan)
+        let withoutProof = Array("c=".utf8) + binding + Array(",r=".utf8) + fullNonce
         let authentication = ScramProof(
             clientFirstBare: clientFirstBare, serverFirst: serverFirst, clientFinalWithoutProof: withoutProof)
         let proof = keys.clientKey ^ authentication.signature(by: keys.storedKey)

@@ -4,8 +4,9 @@ import Wire
 
 /// The server's side of one SCRAM-SHA-256 exchange (RFC 5802, RFC 7677): we check a client.
 ///
-/// Without channel binding, an authorisation identity or mandatory extensions. The user name inside the
-/// exchange is ignored, as PostgreSQL does: the startup packet has named the user.
+/// With channel binding where the connection has one (`SCRAM-SHA-256-PLUS`, RFC 5929's
+/// `tls-server-end-point`); without an authorisation identity or mandatory extensions. The user name inside
+/// the exchange is ignored, as PostgreSQL does: the startup packet has named the user.
 public struct ScramServer: Sendable, Redacted {
     /// What to do after a message of the client.
     public enum Step: Equatable, Sendable {
@@ -27,12 +28,21 @@ public struct ScramServer: Sendable, Redacted {
         case finished
     }
 
+    /// The name of the exchange that is bound to its TLS session.
+    public static var boundMechanism: StaticString { "SCRAM-SHA-256-PLUS" }
+    /// The name of the exchange that is not.
+    public static var mechanism: StaticString { "SCRAM-SHA-256" }
+
     private let verifier: ScramVerifier
+    /// Channel binding data of the TLS session; empty where there is none, or none that can be bound to.
+    private let endPoint: [UInt8]
+    /// The client has chosen the bound mechanism.
+    private var isBound = false
     private let isMock: Bool
     /// Our nonce in its printed form.
     private let nonce: [UInt8]
     private var state = State.waitingForMechanism
-    /// `n,,` or `y,,`, as the client sent it.
+    /// `n,,`, `y,,` or `p=tls-server-end-point,,`, as the client sent it.
     private var header: [UInt8] = []
     private var clientFirstBare: [UInt8] = []
     private var serverFirst: [UInt8] = []
@@ -44,15 +54,21 @@ public struct ScramServer: Sendable, Redacted {
     ///   - verifier: what the proof is checked against.
     ///   - nonce: random bytes of the system, used for nothing else.
     ///   - isMock: the exchange fails at its end, whatever the client knows.
+    ///   - endPoint: channel binding data of the TLS session; empty for none.
     /// - Precondition: the nonce has 16 bytes or more.
-    public init(verifier: ScramVerifier, nonce: [UInt8], isMock: Bool) {
+    public init(verifier: ScramVerifier, nonce: [UInt8], isMock: Bool, endPoint: [UInt8] = []) {
         precondition(nonce.count >= 16, "a nonce is too long to be guessed")
-        self.init(verifier: verifier, printedNonce: Base64.encode(nonce.rawSpan), isMock: isMock)
+        self.init(
+            verifier: verifier, printedNonce: Base64.encode(nonce.rawSpan), isMock: isMock,
+            endPoint: endPoint)
     }
 
     /// An exchange with a nonce that is sent as it is: the examples of the standard have such.
-    package init(verifier: ScramVerifier, printedNonce: [UInt8], isMock: Bool) {
+    package init(
+        verifier: ScramVerifier, printedNonce: [UInt8], isMock: Bool, endPoint: [UInt8] = []
+    ) {
         self.verifier = verifier
+        self.endPoint = endPoint
         self.isMock = isMock
         nonce = printedNonce
     }
@@ -63,7 +79,10 @@ public struct ScramServer: Sendable, Redacted {
         switch state {
         case .waitingForMechanism:
             guard let response = try? SASLInitialResponse(body) else { return end(.failure) }
-            guard response.mechanism.equals("SCRAM-SHA-256") else { return end(.invalidMechanism) }
+            isBound = !endPoint.isEmpty && response.mechanism.equals(ScramServer.boundMechanism)
+            guard isBound || response.mechanism.equals(ScramServer.mechanism) else {
+                return end(.invalidMechanism)
+            }
             guard response.hasData else {
                 state = .waitingForClientFirst
                 return .continue([])
@@ -82,11 +101,11 @@ public struct ScramServer: Sendable, Redacted {
 
     private mutating func receiveClientFirst(_ message: RawSpan) -> Step {
         var fields = Fields(message)
-        guard fields.take([UInt8(ascii: "n")]) || fields.take([UInt8(ascii: "y")]),
-            fields.take([UInt8(ascii: ","), UInt8(ascii: ",")])
-        else { return end(.failure) }
-        header = message.extracting(0..<3).array
-        clientFirstBare = message.extracting(3..<message.byteCount).array
+        guard takeBinding(&fields), fields.take([UInt8(ascii: ","), UInt8(ascii: ",")]) else {
+            return end(.failure)
+        }
+        header = message.extracting(0..<fields.offset).array
+        clientFirstBare = message.extracting(fields.offset..<message.byteCount).array
         guard fields.value(of: UInt8(ascii: "n")) != nil,
             let clientNonce = fields.value(of: UInt8(ascii: "r")),
             ScramServer.isNonce(clientNonce), !clientFirstBare.contains(0)
@@ -98,11 +117,19 @@ public struct ScramServer: Sendable, Redacted {
         return .continue(serverFirst)
     }
 
+    /// Whether the client binds what it has to bind. One that would bind but believes that we cannot (`y`)
+    /// has been told so by somebody in between, if we can.
+    private func takeBinding(_ fields: inout Fields) -> Bool {
+        if isBound { return fields.take(ScramText.endPointBinding) }
+        return fields.take([UInt8(ascii: "n")]) || endPoint.isEmpty && fields.take([UInt8(ascii: "y")])
+    }
+
     private func receiveClientFinal(_ message: RawSpan) -> Step {
         var fields = Fields(message)
+        let bound = header + (isBound ? endPoint : [])
         guard let binding = fields.value(of: UInt8(ascii: "c")),
             let seenNonce = fields.value(of: UInt8(ascii: "r")),
-            binding.equalsInConstantTime(Base64.encode(header.rawSpan).rawSpan),
+            binding.equalsInConstantTime(Base64.encode(bound.rawSpan).rawSpan),
             seenNonce.equalsInConstantTime(fullNonce.rawSpan)
         else { return .failure }
         // Extensions may stand between nonce and proof. The proof covers what is in front of its comma.

@@ -2,6 +2,8 @@
 enum ScramText {
     static var clientKey: [UInt8] { Array("Client Key".utf8) }
     static var serverKey: [UInt8] { Array("Server Key".utf8) }
+    /// How the first message of a bound exchange begins (RFC 5802, section 7).
+    static var endPointBinding: [UInt8] { Array("p=tls-server-end-point".utf8) }
     static var verifierPrefix: [UInt8] { Array("SCRAM-SHA-256$".utf8) }
 
     // What mock verifiers and salts are made for: one digest must not tell another.

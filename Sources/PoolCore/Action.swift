@@ -52,6 +52,10 @@ public enum Action: BitwiseCopyable {
     case resume(ConnectionID)
     /// End this connection; nothing of it is reported any more.
     case close(ConnectionID, CloseStyle)
+    /// Encrypt this connection, behind what is queued on it, before anything else is sent or shown: ours is
+    /// the server's side of the session for clients, the client's for servers. What has been received and
+    /// not used is the beginning of the peer's handshake. Answered by `encrypted`, or by `closed`.
+    case encrypt(ConnectionID)
     /// Open a connection to PostgreSQL for this server; `PoolCore.endpoint(of:)` tells where.
     case connect(Handle<Server>)
     /// Give up an attempt that has not been answered by `connected` or `connectFailed` yet.

@@ -43,10 +43,14 @@ extension PoolCore {
     private mutating func beginScram(_ client: Handle<Client>, _ login: ClientLogin) {
         let verifier = scramVerifier(login)
         let nonce = entropy.take(18)
+        let endPoint = clientEncryptions[client]?.endPoint ?? []
         clientLogins[client]?.exchange = .scram(
-            ScramServer(verifier: verifier.value, nonce: nonce, isMock: verifier.isMock))
+            ScramServer(
+                verifier: verifier.value, nonce: nonce, isMock: verifier.isMock, endPoint: endPoint))
         let start = output.count
-        output.appendAuthenticationSASL(mechanisms: ["SCRAM-SHA-256"])
+        let unbound = ScramServer.mechanism
+        output.appendAuthenticationSASL(
+            mechanisms: endPoint.isEmpty ? [unbound] : [ScramServer.boundMechanism, unbound])
         send(clients[client].connection, from: start)
     }
 

@@ -35,6 +35,7 @@ extension PoolCore {
         var offset = 0
         while offset < count {
             let rest = bytes.extracting(offset..<count)
+            if beginsDirectTLS(client, rest) { return Consumption(consumed: offset, needed: 0) }
             let length: Int?
             do throws(WireError) { length = try StartupPacket.byteCount(of: rest) } catch {
                 fail(client, .startup(.invalidHeader(hexadecimal: StartupFault.hexadecimal(rest))))
@@ -56,7 +57,7 @@ extension PoolCore {
     private mutating func startupPacket(_ client: Handle<Client>, _ packet: RawSpan, isLast: Bool) {
         switch StartupPacket.parse(packet) {
         case .sslRequest:
-            refuseEncryption(client, isLast, .unencryptedDataAfterSSLRequest)
+            requestTLS(client, isLast: isLast)
         case .gssEncryptionRequest:
             refuseEncryption(client, isLast, .unencryptedDataAfterGSSRequest)
         case .cancelRequest(let processID, let key):
@@ -77,7 +78,7 @@ extension PoolCore {
         }
     }
 
-    private mutating func refuseEncryption(_ client: Handle<Client>, _ isLast: Bool, _ fault: StartupFault) {
+    mutating func refuseEncryption(_ client: Handle<Client>, _ isLast: Bool, _ fault: StartupFault) {
         // Anything behind the request was put there by somebody who hoped we would take it for encrypted.
         guard isLast else { return fail(client, .startup(fault)) }
         let start = output.count
@@ -184,6 +185,7 @@ extension PoolCore {
         var login = login
         let isConsole = login.isForConsole
         clientLogins[client] = login
+        if lacksTLS(client) { return fail(client, .login(.tlsRequired)) }
         if !isConsole {
             let limit = configuration.settings.maxClientConnections
             guard ledger.admit(limit: limit) else {

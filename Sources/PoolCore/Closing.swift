@@ -184,6 +184,9 @@ extension PoolCore {
     private mutating func serverGone(_ server: Handle<Server>, _ reason: String) {
         switch servers[server].state {
         case .connecting, .startup:
+            if serverLogins[server]?.isShakingHands == true {
+                return loginFailed(server, reason, state: .connectionFailure)
+            }
             loginFailed(server, "server closed the connection during login: \(reason)", state: nil)
         case .cancelling:
             cancelDelivered(server)

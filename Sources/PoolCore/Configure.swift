@@ -72,7 +72,10 @@ extension PoolCore {
                 let before = databases[index].definition
                 databases[index].definition = definition
                 databases[index].isAuto = false
-                if PoolCore.changesServers(before, definition) { replaceServers(of: index) }
+                let isOther =
+                    PoolCore.changesServers(before, definition)
+                    || old.serverTLS(of: before) != configuration.serverTLS(of: definition)
+                if isOther { replaceServers(of: index) }
             } else {
                 addDatabase(name, definition, isAuto: false)
             }
@@ -86,7 +89,10 @@ extension PoolCore {
                 removeDatabase(index)
                 continue
             }
-            guard template != old.autoDatabase else { continue }
+            guard
+                template != old.autoDatabase
+                    || old.serverTLS(of: template) != configuration.serverTLS(of: template)
+            else { continue }
             databases[index].definition = template.instantiated(as: name(of: index))
             replaceServers(of: index)
         }

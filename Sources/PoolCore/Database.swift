@@ -87,6 +87,8 @@ struct ServerAddress {
     var port: Int
     var local: String
     var localPort: Int
+    /// Version and cipher of its TLS session; empty in plain.
+    var encryption = ""
     /// The connection was lost, not closed by us.
     var isBroken = false
 }

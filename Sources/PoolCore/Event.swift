@@ -55,6 +55,8 @@ public enum Event {
     case connected(Handle<Server>, ConnectionID, remote: String, port: Int, local: String, localPort: Int)
     /// A connection to PostgreSQL could not be opened.
     case connectFailed(Handle<Server>, ConnectFailure)
+    /// The connection of a client or server is encrypted from now on.
+    indirect case encrypted(Peer, Encryption)
     /// The peer closed its end, or the connection broke. The core answers with `close`.
     case closed(Peer, String)
     /// The supervisor took over the console session of a client; the connection is our end of the pair.

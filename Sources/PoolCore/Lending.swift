@@ -270,6 +270,7 @@ extension PoolCore {
             record.remotePort = UInt16(clamping: address.port)
             record.local = Array(address.local.utf8)
             record.localPort = UInt16(clamping: address.localPort)
+            record.encryption = Array(address.encryption.utf8)
         }
         record.parameters = list(servers[server].parameters)
         record.statements = statements.hashes(on: servers[server].statements)
@@ -350,7 +351,8 @@ extension PoolCore {
         servers[server].parameters = set(record.parameters)
         serverAddresses[server] = ServerAddress(
             remote: String(decoding: record.remote, as: UTF8.self), port: Int(record.remotePort),
-            local: String(decoding: record.local, as: UTF8.self), localPort: Int(record.localPort))
+            local: String(decoding: record.local, as: UTF8.self), localPort: Int(record.localPort),
+            encryption: String(decoding: record.encryption, as: UTF8.self))
         for hash in record.statements {
             guard let id = statements.intern(hash) else {
                 // What is not known to be there would be prepared a second time.

@@ -14,6 +14,8 @@ extension PoolCore {
         endMoves()
         guard clients[client].state == .idle, clients[client].replication == .none,
             clients[client].bodyRemaining == 0, !clients[client].isCancelled,
+            // A TLS session stays where it is.
+            clientEncryptions[client] == nil,
             moves.count < Ledger.transferLimit / 2
         else { return }
         moveClient(client, to: .moving)

@@ -15,6 +15,7 @@ extension PoolCore {
             let address = ServerAddress(remote: remote, port: port, local: local, localPort: localPort)
             connected(server, connection, address)
         case .connectFailed(let server, let failure): connectFailed(server, failure)
+        case .encrypted(let peer, let encryption): encrypted(peer, encryption)
         case .closed(let peer, let reason): connectionClosed(peer, reason)
         case .consoleOpened(let client, let connection): consoleOpened(client, connection)
         case .consoleRefused(let client):

@@ -88,7 +88,7 @@ extension PoolCore {
             let server = clients[client].server
             rows.append(servers.contains(server) ? "S-\(servers[server].id)" : "")
             rows.append(Int(origin?.peerProcessID ?? 0) > 0 ? Int(origin?.peerProcessID ?? 0) : 0)
-            rows.append("")
+            rows.append(clientEncryptions[client]?.description ?? "")
             appendApplicationName(clients[client].parameters, &rows)
             rows.append(Int(clients[client].statements.count))
             rows.append(clients[client].id)
@@ -127,7 +127,7 @@ extension PoolCore {
             rows.append("S-\(servers[server].id)")
             rows.append(clients.contains(client) ? "C-\(clients[client].id)" : "")
             rows.append(Int(servers[server].processID))
-            rows.append("")
+            rows.append(address?.encryption ?? "")
             appendApplicationName(servers[server].parameters, &rows)
             rows.append(Int(servers[server].statements.count))
             rows.append(servers[server].id)

@@ -20,6 +20,21 @@ extension PoolCore {
         if servers[server].isMessenger { return sendCancel(server) }
         moveServer(server, to: .startup)
         serverLogins[server] = ServerLogin()
+        if configuration.settings.logConnections {
+            let begin = output.count
+            appendServerPrefix(server)
+            output.append("new connection to server (from ")
+            output.append(text: address.local)
+            output.append(":")
+            output.append(decimal: address.localPort)
+            output.append(")")
+            log(.log, from: begin)
+        }
+        if !asksForTLS(server) { startUp(server) }
+    }
+
+    /// Sends the startup packet.
+    mutating func startUp(_ server: Handle<Server>) {
         let pool = servers[server].pool
         let definition = databases[Int(pools[pool].database)].definition
         let start = output.count
@@ -33,17 +48,7 @@ extension PoolCore {
         appendOptional("application_name", definition.applicationName)
         if servers[server].isReplication { appendReplication(servers[server].client) }
         output.endStartupPacket(at: packet)
-        send(connection, from: start)
-        if configuration.settings.logConnections {
-            let begin = output.count
-            appendServerPrefix(server)
-            output.append("new connection to server (from ")
-            output.append(text: address.local)
-            output.append(":")
-            output.append(decimal: address.localPort)
-            output.append(")")
-            log(.log, from: begin)
-        }
+        send(servers[server].connection, from: start)
     }
 
     private mutating func appendOptional(_ name: StaticString, _ value: String?) {
@@ -72,6 +77,7 @@ extension PoolCore {
     /// Bytes of a server that is logging in.
     mutating func serverLoginBytes(_ server: Handle<Server>, _ bytes: RawSpan) -> Consumption {
         let count = bytes.byteCount
+        if serverLogins[server]?.awaitsTLS == true { return answerTLS(server, bytes) }
         var offset = 0
         while offset < count {
             guard count - offset >= 5 else { return Consumption(consumed: offset, needed: 5) }
@@ -207,7 +213,11 @@ extension PoolCore {
     }
 
     private mutating func beginScram(_ server: Handle<Server>, _ mechanisms: RawSpan) {
-        guard ScramClient.isOffered(in: mechanisms) else {
+        let isBound = serverLogins[server]?.endPoint.isEmpty == false
+        guard
+            ScramClient.isOffered(in: mechanisms)
+                || isBound && ScramClient.isBindingOffered(in: mechanisms)
+        else {
             return loginFailed(server, "no SASL mechanism in common with the server", state: nil)
         }
         let credential: ScramClient.Credential
@@ -222,9 +232,11 @@ extension PoolCore {
         case .plain, .md5, .none:
             return wrongPasswordType(server)
         }
-        let scram = ScramClient(credential: credential, nonce: entropy.take(18))
+        let scram = ScramClient(
+            credential: credential, nonce: entropy.take(18), endPoint: serverLogins[server]?.endPoint ?? [],
+            isBindingOffered: ScramClient.isBindingOffered(in: mechanisms))
         let start = output.count
-        output.appendSASLInitialResponse(mechanism: "SCRAM-SHA-256", scram.clientFirst.rawSpan)
+        output.appendSASLInitialResponse(mechanism: scram.mechanism, scram.clientFirst.rawSpan)
         send(servers[server].connection, from: start)
         serverLogins[server]?.scram = scram
     }
@@ -340,6 +352,12 @@ extension PoolCore {
 struct ServerLogin {
     /// ParameterStatus messages of parameters that are not tracked.
     var otherParameters: [UInt8] = []
+    /// It has been asked for TLS and not answered yet.
+    var awaitsTLS = false
+    /// The TLS handshake runs: what goes wrong in it will go wrong the next time too.
+    var isShakingHands = false
+    /// Channel binding data of its TLS session; empty without one.
+    var endPoint: [UInt8] = []
     /// The SCRAM exchange that runs.
     var scram: ScramClient?
 }

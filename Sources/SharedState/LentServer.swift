@@ -28,6 +28,8 @@ public struct LentServer: Equatable, Sendable {
     public var remotePort: UInt16
     public var local: [UInt8]
     public var localPort: UInt16
+    /// Version and cipher of its TLS session, which stays where it was opened; empty in plain.
+    public var encryption: [UInt8]
     /// Its tracked parameters.
     public var parameters: [Parameter]
     /// What is prepared on it, least recently used first.
@@ -51,6 +53,7 @@ public struct LentServer: Equatable, Sendable {
         remotePort = 0
         local = []
         localPort = 0
+        encryption = []
         parameters = []
         statements = []
     }
@@ -72,6 +75,7 @@ public struct LentServer: Equatable, Sendable {
         output.append(bigEndian: localPort)
         output.append(text: remote)
         output.append(text: local)
+        output.append(text: encryption)
         pool.append(to: &output)
         output.append(list: parameters)
         output.append(bigEndian: UInt32(statements.count))
@@ -105,6 +109,7 @@ public struct LentServer: Equatable, Sendable {
         localPort = try reader.number()
         remote = try reader.text()
         local = try reader.text()
+        encryption = try reader.text()
         pool = try PoolDescription(&reader)
         parameters = try reader.parameters()
         let count: UInt32 = try reader.number()

@@ -126,7 +126,7 @@ extension Supervisor {
         switch change {
         case .settingNeedsRestart: ReloadLine("needs restart", change.description)
         case .setting, .databaseAdded, .databaseRemoved, .databaseChanged, .userAdded, .userRemoved,
-            .userChanged, .peersChanged:
+            .userChanged, .peersChanged, .fileChanged:
             ReloadLine("change", change.description)
         }
     }

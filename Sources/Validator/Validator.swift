@@ -1,6 +1,7 @@
 import Auth
 import Config
 public import System
+import TLS
 
 /// Reads a whole configuration from this machine and checks it: in a child of the supervisor, or for
 /// `--preflight`.
@@ -48,7 +49,7 @@ public enum Validator {
             return ValidationOutcome(image: nil, lines: lines)
         }
         lines += userListLines(configuration.settings.authFile, image)
-        let failures = machineFailures(configuration.settings)
+        let failures = machineFailures(configuration.settings) + tlsFailures(configuration)
         lines += failures.map { ValidationOutcome.Line(isError: true, text: "\(image.path): \($0)") }
         return ValidationOutcome(image: failures.isEmpty ? image.encode() : nil, lines: lines)
     }
@@ -61,6 +62,28 @@ public enum Validator {
         return UserList.parse(bytes).diagnostics.map {
             ValidationOutcome.Line(isError: false, text: "\(path):\($0.line): \($0.problem.text)")
         }
+    }
+
+    /// What is the matter with keys, certificates and the settings beside them.
+    private static func tlsFailures(_ configuration: Configuration) -> [String] {
+        var failures: [String] = []
+        var all = configuration.allServerTLS.map { (TLSContext.Role.client, $0) }
+        all.append((.server, configuration.settings.clientTLS))
+        for (role, settings) in all where settings.mode != .disable {
+            let prefix = role == .server ? "client_tls_" : "server_tls_"
+            var isComplete = true
+            for (setting, path) in settings.files {
+                do throws(SystemError) { _ = try FileSystem.read(path) } catch {
+                    failures.append("TLS setup failed: \(prefix)\(setting): cannot \(error)")
+                    isComplete = false
+                }
+            }
+            guard isComplete else { continue }
+            do throws(TLSError) { _ = try TLSContext(role, settings) } catch {
+                failures.append("TLS setup failed: \(prefix)sslmode = \(settings.mode.rawValue): \(error)")
+            }
+        }
+        return failures
     }
 
     /// What this machine does not have that the settings name.

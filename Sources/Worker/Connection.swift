@@ -1,6 +1,7 @@
 import Base
 import EventLoop
 import PoolCore
+import TLS
 
 /// A socket of the worker: what is in flight on it, what was received and not used yet, what is to be sent.
 @safe
@@ -55,6 +56,18 @@ struct Connection: BitwiseCopyable {
     /// How many bytes the core needs to see at once.
     var needed = 0
 
+    // TLS.
+    /// The TLS session, if the connection is encrypted: `held` and `needed` are about its plaintext.
+    var session: TLSSession?
+    /// The handshake is not done yet.
+    var isShakingHands = false
+    /// The peer has been told that nothing follows.
+    var isGoodbyeSaid = false
+    /// Leading bytes of the output that are what goes over the network; the rest is plaintext still.
+    var sealedCount = 0
+    /// The other end of a server that another worker uses through us: bytes go from one to the other.
+    var relay: ConnectionID = .none
+
     // Output.
     var firstSegment: Handle<OutputSegment> = .none
     var lastSegment: Handle<OutputSegment> = .none
@@ -92,6 +105,8 @@ struct OutputSegment: BitwiseCopyable {
     var memory: UnsafeMutableRawPointer?
     /// Size of that memory.
     var capacity: Int
+    /// Encrypted already: nothing may be put behind it in its memory.
+    var isSealed = false
     /// What is sent after it.
     var next: Handle<OutputSegment> = .none
 }

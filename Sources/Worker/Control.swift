@@ -5,6 +5,7 @@ import EventLoop
 import PoolCore
 import SharedState
 import System
+import TLS
 
 /// What the supervisor and the other workers say.
 extension WorkerLoop {
@@ -86,6 +87,9 @@ extension WorkerLoop {
                 .acknowledged(epoch: epoch, problem: Array("the configuration cannot be read".utf8)))
         }
         let effective = ConfigurationDifference(from: configuration, to: new).effective
+        do throws(TLSError) { contexts = try TLSContexts(effective) } catch {
+            return report(.acknowledged(epoch: epoch, problem: Array("TLS setup failed: \(error)".utf8)))
+        }
         configuration = effective
         connectionOptions = ConnectionOptions(configuration.settings)
         tell(.configuration(effective, userList: image.userList(of: effective), epoch: epoch))

@@ -25,6 +25,8 @@ extension WorkerLoop {
                 guard contains(connection) else { continue }
                 self[connection].peer = .client(client)
                 armReceive(connection)
+            case .encrypt(let connection):
+                encrypt(connection)
             case .connect(let server):
                 connect(server)
             case .abandonConnect(let server):
@@ -226,9 +228,13 @@ extension WorkerLoop {
         let bytes = [UInt8](copyingBytes: core.output.bytes.extracting(offset..<(offset + count)))
         guard contains(connection) else { return afterwards.append(.passFailed(peer)) }
         let isSent =
-            peer.isClient
-            ? sendClient(connection, bytes, worker)
-            : send(bytes, [self[connection].descriptor], toWorker: worker)
+            if peer.isClient {
+                sendClient(connection, bytes, worker)
+            } else if self[connection].session != nil {
+                sendRelayed(connection, bytes, worker)
+            } else {
+                send(bytes, [self[connection].descriptor], toWorker: worker)
+            }
         if !isSent { afterwards.append(.passFailed(peer)) }
     }
 

@@ -29,7 +29,11 @@ extension WorkerLoop {
         if completion.result > 0 {
             let bytes = unsafe loop.bytes(of: completion)
             noteFill(connection, completion)
-            unsafe take(connection, bytes.baseAddress!, bytes.count, buffer)
+            if self[connection].session != nil {
+                unsafe takeEncrypted(connection, bytes)
+            } else {
+                unsafe take(connection, bytes.baseAddress!, bytes.count, buffer)
+            }
             guard contains(connection), self[connection].state == .open else { return }
             return armReceive(connection)
         }
@@ -56,6 +60,7 @@ extension WorkerLoop {
     /// Tells the core that a connection is at its end.
     @inline(never)
     mutating func ended(_ connection: ConnectionID, _ failure: Errno?) {
+        guard self[connection].relay.isNone else { return endRelay(connection) }
         tell(.closed(self[connection].peer, reason(connection, failure)))
     }
 
@@ -160,9 +165,12 @@ extension WorkerLoop {
 
     /// Takes in bytes that have just arrived in a buffer.
     @unsafe
-    private mutating func take(
+    mutating func take(
         _ connection: ConnectionID, _ bytes: UnsafeRawPointer, _ count: Int, _ buffer: BufferID
     ) {
+        guard self[connection].relay.isNone else {
+            return unsafe relay(connection, bytes, count, buffer)
+        }
         var offset = 0
         while offset < count {
             guard contains(connection), self[connection].state == .open else { return }
@@ -182,6 +190,10 @@ extension WorkerLoop {
             let consumption = unsafe show(connection, bytes + offset, count - offset, buffer)
             offset += consumption.consumed
             guard offset < count, contains(connection), self[connection].state == .open else { return }
+            if self[connection].isShakingHands {
+                return unsafe takeEncrypted(
+                    connection, UnsafeRawBufferPointer(start: bytes + offset, count: count - offset))
+            }
             unsafe hold(connection, bytes + offset, count - offset)
             return
         }
@@ -227,7 +239,11 @@ extension WorkerLoop {
             self[connection].needed = 0
             let consumption = unsafe show(connection, UnsafeRawPointer(held), count, .none)
             let rest = count - consumption.consumed
-            if rest > 0, contains(connection), self[connection].state == .open {
+            if rest > 0, contains(connection), self[connection].isShakingHands {
+                let start = unsafe UnsafeRawPointer(held + consumption.consumed)
+                unsafe takeEncrypted(connection, UnsafeRawBufferPointer(start: start, count: rest))
+                unsafe memory.give(held, capacity)
+            } else if rest > 0, contains(connection), self[connection].state == .open {
                 unsafe held.copyMemory(from: held + consumption.consumed, byteCount: rest)
                 unsafe self[connection].held = held
                 self[connection].heldCount = rest

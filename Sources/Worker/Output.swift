@@ -2,6 +2,7 @@ import Base
 import EventLoop
 import PoolCore
 import System
+import TLS
 
 /// Sending: what is queued for a connection, and its end.
 extension WorkerLoop {
@@ -40,7 +41,7 @@ extension WorkerLoop {
     @unsafe
     private mutating func queueCopy(_ connection: ConnectionID, _ bytes: UnsafeRawPointer, _ count: Int) {
         let last = self[connection].lastSegment
-        if !last.isNone, let block = unsafe segments[last].memory {
+        if !last.isNone, !segments[last].isSealed, let block = unsafe segments[last].memory {
             // Bytes may follow those that the kernel is reading; only what is given to it stays as it is.
             let end = unsafe segments[last].start + segments[last].count
             let used = unsafe end - block
@@ -70,7 +71,7 @@ extension WorkerLoop {
     }
 
     @inline(__always)
-    private mutating func markDirty(_ connection: ConnectionID) {
+    mutating func markDirty(_ connection: ConnectionID) {
         guard !self[connection].isDirty else { return }
         self[connection].isDirty = true
         dirty.append(connection)
@@ -109,6 +110,7 @@ extension WorkerLoop {
         else {
             return
         }
+        if record.session != nil { return sendSealed(connection) }
         guard !record.firstSegment.isNone else {
             if record.state == .flushing { shutWrite(connection) }
             return
@@ -173,6 +175,7 @@ extension WorkerLoop {
     private mutating func removeSent(_ connection: ConnectionID, _ count: Int) {
         var rest = count
         self[connection].queuedCount -= count
+        if self[connection].session != nil { self[connection].sealedCount -= count }
         while rest > 0 {
             let handle = self[connection].firstSegment
             let part = min(rest, segments[handle].count)
@@ -186,7 +189,7 @@ extension WorkerLoop {
         }
     }
 
-    private mutating func removeFirst(_ connection: ConnectionID) {
+    mutating func removeFirst(_ connection: ConnectionID) {
         let handle = self[connection].firstSegment
         let segment = segments[handle]
         if !segment.buffer.isNone { letGo(segment.buffer) }
@@ -199,6 +202,7 @@ extension WorkerLoop {
     private mutating func dropOutput(_ connection: ConnectionID) {
         while !self[connection].firstSegment.isNone { removeFirst(connection) }
         self[connection].queuedCount = 0
+        self[connection].sealedCount = 0
         unblock(connection)
     }
 
@@ -223,7 +227,13 @@ extension WorkerLoop {
         case .open: break
         }
         if style == .now { return beginClose(connection) }
-        if style == .elsewhere { return forget(connection) }
+        if style == .elsewhere {
+            // One that is used through us is ours to keep.
+            guard self[connection].relay.isNone else { return }
+            return forget(connection)
+        }
+        // Nothing that a client would understand can be said before its session stands.
+        if self[connection].isShakingHands { return beginClose(connection) }
         if case .server = self[connection].peer, sendFarewell(connection) { return beginClose(connection) }
         self[connection].state = .flushing
         self[connection].isPaused = false
@@ -237,6 +247,7 @@ extension WorkerLoop {
     /// Says farewell to PostgreSQL at once, false when something else is still to be sent before: the
     /// connection is not counted any more, and another may be opened in its place in this very turn.
     private mutating func sendFarewell(_ connection: ConnectionID) -> Bool {
+        if !self[connection].isSending, self[connection].session != nil { seal(connection) }
         let record = self[connection]
         guard !record.isSending, !record.firstSegment.isNone else { return false }
         let first = segments[record.firstSegment]
@@ -247,7 +258,7 @@ extension WorkerLoop {
     /// Everything is sent: the peer is told so, and is given a moment to read it and close its end. Closing
     /// with unread input would make the kernel reset the connection, and the peer might never see the last
     /// message.
-    private mutating func shutWrite(_ connection: ConnectionID) {
+    mutating func shutWrite(_ connection: ConnectionID) {
         guard !self[connection].isWriteShut else { return }
         self[connection].isWriteShut = true
         loop.shutdown(self[connection].descriptor, .sending)
@@ -282,6 +293,7 @@ extension WorkerLoop {
         guard self[connection].state == .closing, !self[connection].isInFlight else { return }
         dropOutput(connection)
         loop.close(self[connection].descriptor)
+        self[connection].session?.free()
         connections.remove(Handle<Connection>(raw: connection.raw))
     }
 

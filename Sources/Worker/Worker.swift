@@ -5,6 +5,7 @@ import EventLoop
 import PoolCore
 import SharedState
 public import System
+import TLS
 
 /// A worker process, from the fork to its end.
 public enum Worker {
@@ -41,6 +42,14 @@ public enum Worker {
             Descriptors.signal(event: context.supervisorWake)
             Process.exitNow(71)
         }
+        let contexts: TLSContexts
+        do throws(TLSError) { contexts = try TLSContexts(configuration) } catch {
+            ring.append(
+                .fatal, realtimeMicroseconds: Clock.realNanoseconds / 1000, pid: Process.id,
+                text: "TLS setup failed: \(error)")
+            Descriptors.signal(event: context.supervisorWake)
+            Process.exitNow(78)
+        }
         let zone = LocalTime(realNanoseconds: Clock.realNanoseconds)
         let core = PoolCore(
             configuration: configuration, userList: image.userList(of: configuration),
@@ -50,7 +59,8 @@ public enum Worker {
             capacities: Capacities(), segment: segment, seed: SecureRandom.number())
         let choice = loop.choice
         var worker = WorkerLoop(
-            core: core, loop: loop, context: channels, configuration: configuration, ring: ring, block: block)
+            core: core, loop: loop, context: channels, configuration: configuration, contexts: contexts,
+            ring: ring, block: block)
         worker.begin(choice: choice, paused: context.startsPaused)
         worker.run()
         Process.exitNow(0)

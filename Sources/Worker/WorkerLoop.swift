@@ -5,6 +5,7 @@ import EventLoop
 import PoolCore
 import SharedState
 import System
+import TLS
 
 /// One worker process: the core, its sockets, and the loop that carries events and actions between them.
 @safe
@@ -18,6 +19,8 @@ struct WorkerLoop: ~Copyable {
     static let heldLimit = 64 * 1024
     /// Receives into large buffers that are started in one turn.
     static let bulkPerTurn = 2
+    /// Steps of TLS handshakes in one turn: each may take a millisecond.
+    static let handshakesPerTurn = 4
     /// Messages to other workers that are kept for later.
     static let untoldLimit = 4096
     /// Longest record of a client that moves which goes in a message: the channel must not fill with a few.
@@ -72,6 +75,14 @@ struct WorkerLoop: ~Copyable {
     var connectionOptions: ConnectionOptions
     let ownUserID: UInt32
 
+    /// What TLS sessions are made from; the clients' is nil where they are offered none.
+    var contexts: TLSContexts
+    let channel = TLSChannel()
+    /// Handshakes that have to wait for the next turn, with their input in `held`.
+    var handshakes = PlainArray<ConnectionID>()
+    /// Steps of handshakes that may still be made in this turn.
+    var handshakeAllowance = WorkerLoop.handshakesPerTurn
+
     /// Events that carrying out actions brought about at once.
     var afterwards: [Event] = []
     /// Connections that are to be handed over, on which receiving has to stop.
@@ -88,8 +99,9 @@ struct WorkerLoop: ~Copyable {
 
     init(
         core: consuming PoolCore, loop: consuming EventLoop, context: WorkerChannels,
-        configuration: Configuration, ring: LogRing, block: WorkerBlock
+        configuration: Configuration, contexts: TLSContexts, ring: LogRing, block: WorkerBlock
     ) {
+        self.contexts = contexts
         references = PlainArray(repeating: 0, count: loop.smallBufferCount + loop.largeBufferCount)
         self.core = core
         self.loop = loop
@@ -125,6 +137,7 @@ struct WorkerLoop: ~Copyable {
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
         let mayRest =
             resumed.isEmpty && bulkWaiters.isEmpty && afterwards.isEmpty && detaching.isEmpty
+            && handshakes.isEmpty
         loop.wait(timeoutNanoseconds: mayRest ? timeout : 0, busyPollNanoseconds: budget)
         setTime()
         if !mayRest || loop.completionCount > 0 { hasWorked = true }
@@ -134,6 +147,7 @@ struct WorkerLoop: ~Copyable {
             index &+= 1
         }
         deliverResumed()
+        feedHandshakes()
         if core.now >= core.nextUpkeep {
             core.handle(.upkeep)
             execute()

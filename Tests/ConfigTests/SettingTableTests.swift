@@ -79,7 +79,7 @@ import Testing
         #expect(settings.busyPollMicroseconds == 100)
         #expect(settings.logConnections)
         #expect(settings.maxPacketSizeByteCount == 2_147_483_647)
-        #expect(settings.serverTLSMode == .prefer)
+        #expect(settings.serverTLS.mode == .prefer)
     }
 
     @Test func rowsOfShowConfigCarryTheDefaults() {

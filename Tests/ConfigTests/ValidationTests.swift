@@ -87,9 +87,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "auth_type = cert", "auth_type = hba", "auth_type = ldap", "auth_type = pam", "auth_user = u",
-        "auth_dbname = pgbouncer", "client_tls_sslmode = allow", "client_tls_sslmode = verify-full",
-        "server_tls_sslmode = require", "server_tls_sslmode = verify-ca", "server_tls_sslmode = verify-full",
+        "auth_type = hba", "auth_type = ldap", "auth_type = pam", "auth_user = u",
+        "auth_dbname = pgbouncer", "client_tls_sslmode = allow",
         "unix_socket_dir =",
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
         "control_dir = /" + String(repeating: "0123456789", count: 10),
@@ -108,15 +107,34 @@ import Testing
         #expect(parse("[databases]\n* = auth_user=u").errors.map(\.line) == [2])
     }
 
-    @Test func plainServersAreWarnedAboutUnlessAskedFor() {
-        func warnings(_ line: String) -> [String] {
-            parse("[pgbouncer]\nauth_type = any\n\(line)").warnings.map(\.description)
+    @Test func clientsCertificatesNeedAnAuthority() {
+        let files = "client_tls_key_file = k\nclient_tls_cert_file = c\n"
+        let text = "[pgbouncer]\nauth_type = any\n" + files + "client_tls_sslmode = verify-full\n"
+        #expect(parse(text).errors.map(\.line) == [5])
+        #expect(parse(text + "client_tls_ca_file = a\n").errors.isEmpty)
+    }
+
+    @Test func aDatabasesTLSIsTheGeneralOneButForWhatItSays() throws {
+        let parsed = parse(
+            """
+            [databases]
+            plain = server_tls_sslmode=disable
+            own = server_tls_ca_file=own.crt
+            usual = host=h
+            [pgbouncer]
+            auth_type = any
+            server_tls_sslmode = verify-full
+            server_tls_ca_file = general.crt
+            """)
+        let configuration = try #require(parsed.configuration)
+        func settings(_ name: String) throws -> TLSSettings {
+            configuration.serverTLS(of: try #require(configuration.database(named: name)))
         }
-        #expect(warnings("").count == 1)
-        #expect(
-            warnings("server_tls_sslmode = allow").first?.hasPrefix("test.ini:3: server_tls_sslmode = allow")
-                == true)
-        #expect(warnings("server_tls_sslmode = disable").isEmpty)
+        #expect(try settings("plain").mode == .disable)
+        #expect(try settings("own").mode == .verifyFull)
+        #expect(try settings("own").authorityFile == "own.crt")
+        #expect(try settings("usual") == configuration.settings.serverTLS)
+        #expect(configuration.allServerTLS.count == 3)
     }
 
     @Test func aSettingWithoutEffectIsWarnedAboutOnceAndOnlyWhenItDiffers() {

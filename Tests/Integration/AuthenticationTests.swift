@@ -260,7 +260,6 @@ import Testing
         arguments: [
             ["auth_type": "cert"], ["auth_type": "hba"], ["auth_type": "pam"], ["auth_type": "ldap"],
             ["auth_user": "someone"], ["client_tls_sslmode": "require"], ["client_tls_sslmode": "prefer"],
-            ["server_tls_sslmode": "require"], ["server_tls_sslmode": "verify-full"],
         ])
     func whatIsNotThereIsRefusedAtTheStart(settings: [String: String]) async throws {
         try await onThread {
@@ -271,14 +270,6 @@ import Testing
             let text = error?.description ?? ""
             #expect(text.contains("exited(1)"), "\(text)")
             #expect(settings.keys.allSatisfy { text.contains($0) }, "the log names the setting: \(text)")
-        }
-    }
-
-    @Test(.enabled(if: Options.isOurs), arguments: Setup.once, ["prefer", "allow"])
-    func serverTLSThatIsOptionalIsWarnedAbout(setup: Setup, mode: String) async throws {
-        try await withPooler(setup, Configuration(settings: ["server_tls_sslmode": mode])) { pooler throws in
-            #expect(try pooler.connect().query("select 1").value == "1")
-            #expect(pooler.log.contains("server_tls_sslmode"))
         }
     }
 }

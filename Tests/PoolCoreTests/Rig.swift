@@ -33,6 +33,8 @@ final class Rig {
     /// Orders about something that is not here.
     private(set) var missing: [UInt64] = []
     private(set) var isDrained = false
+    /// Connections that the core wants encrypted and has not been told that they are.
+    private(set) var encrypting: Set<ConnectionID> = []
     /// What was sent to other workers, and the server whose descriptor goes with it.
     private(set) var posted: [Post] = []
     /// Answers whether a message with a server finds room; the others always do.
@@ -80,6 +82,7 @@ final class Rig {
             listen_addr = 127.0.0.1
             \(settings.contains("auth_type") ? "" : "auth_type = trust")
             auth_file = users
+            \(settings.contains("server_tls_sslmode") ? "" : "server_tls_sslmode = disable")
             \(settings.contains("pool_mode") ? "" : "pool_mode = transaction")
             \(settings)
             """
@@ -187,6 +190,14 @@ final class Rig {
         return connection
     }
 
+    /// The handshake on a connection is done.
+    func encrypt(
+        _ connection: ConnectionID, _ encryption: Encryption = Encryption(version: "TLSv1.3", cipher: "C")
+    ) {
+        guard encrypting.remove(connection) != nil, let peer = peers[connection] else { return }
+        tell(.encrypted(peer, encryption))
+    }
+
     /// The peer closes a connection.
     func hangUp(_ connection: ConnectionID) {
         guard let peer = peers[connection] else { return }
@@ -256,6 +267,8 @@ final class Rig {
                 _ = core.endpoint(of: server)
                 connecting.append(server)
             case .abandonConnect(let server): connecting.removeAll { $0 == server }
+            case .encrypt(let connection):
+                encrypting.insert(connection)
             case .openConsole(let client): consoles.append(client)
             case .drained: isDrained = true
             case .broadcastCancel(let client, let offset, let count):
@@ -343,6 +356,9 @@ final class Rig {
     }
 
     // MARK: Reading what was sent
+
+    /// Everything sent to a connection since the last look.
+    func bytes(_ connection: ConnectionID) -> [UInt8] { sent.removeValue(forKey: connection) ?? [] }
 
     /// Everything sent to a connection since the last look, as messages: type and body, `?` for a startup
     /// packet.

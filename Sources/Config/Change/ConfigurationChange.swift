@@ -19,6 +19,8 @@ public enum ConfigurationChange: Equatable, Sendable, CustomStringConvertible {
     case userChanged(name: String)
     /// `[peers]` differs.
     case peersChanged
+    /// There is something else in a file of keys or certificates.
+    case fileChanged(path: String)
 
     /// One line for the log and the console.
     public var description: String {
@@ -36,6 +38,7 @@ public enum ConfigurationChange: Equatable, Sendable, CustomStringConvertible {
         case .userRemoved(let name): "user \"\(name)\" is removed"
         case .userChanged(let name): "user \"\(name)\" changes"
         case .peersChanged: "the peers change"
+        case .fileChanged(let path): "\(path) has changed and is read anew"
         }
     }
 

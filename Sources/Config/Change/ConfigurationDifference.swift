@@ -41,6 +41,10 @@ public struct ConfigurationDifference: Equatable, Sendable {
             }
         }
         if old.peers != new.peers { changes.append(.peersChanged) }
+        for (path, bytes) in new.tlsFiles.sorted(by: { $0.key < $1.key })
+        where old.tlsFiles[path].map({ $0 != bytes }) ?? false {
+            changes.append(.fileChanged(path: path))
+        }
         self.changes = changes
         self.effective = effective
     }
@@ -89,5 +93,6 @@ extension DatabaseDefinition {
         serverDatabaseName != old.serverDatabaseName || hosts != old.hosts || port != old.port
             || user != old.user || authQuery != old.authQuery || authDatabaseName != old.authDatabaseName
             || loadBalanceHosts != old.loadBalanceHosts || connectQuery != old.connectQuery
+            || serverTLS != old.serverTLS
     }
 }

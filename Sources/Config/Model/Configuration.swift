@@ -10,6 +10,8 @@ public struct Configuration: Equatable, Sendable {
     public var users: [UserDefinition] = []
     /// The entries of `[peers]` in the order of their ids.
     public var peers: [PeerDefinition] = []
+    /// What is in the files of keys and certificates, by path.
+    public internal(set) var tlsFiles: [String: [UInt8]] = [:]
 
     /// All defaults, no databases.
     public init() {}

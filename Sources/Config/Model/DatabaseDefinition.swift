@@ -17,6 +17,9 @@ public struct DatabaseDefinition: Equatable, Sendable {
     /// A query run on every new server; its failure is only logged.
     public var connectQuery: String?
 
+    /// TLS towards the servers, where it differs from the general settings.
+    public var serverTLS = TLSOverrides()
+
     /// The user that runs the password query.
     public var authUser: String?
     /// The password query for logins to this database.

@@ -119,10 +119,10 @@ public struct Settings: Equatable, Sendable {
     public var statsUsers: [String] = []
     /// `scram_iterations`.
     public var scramIterations = 0
-    /// `client_tls_sslmode`.
-    public var clientTLSMode = TLSMode.disable
-    /// `server_tls_sslmode`.
-    public var serverTLSMode = TLSMode.prefer
+    /// `client_tls_*`.
+    public var clientTLS = TLSSettings()
+    /// `server_tls_*`.
+    public var serverTLS = TLSSettings()
 
     // Names.
     /// `dns_max_ttl`.

@@ -4,3 +4,11 @@ public enum TLSMode: String, NamedChoice, BitwiseCopyable {
     case verifyCA = "verify-ca"
     case verifyFull = "verify-full"
 }
+
+extension TLSMode: Comparable {
+    /// Whether less is asked than by the other.
+    public static func < (less: TLSMode, more: TLSMode) -> Bool {
+        let order = allCases
+        return order.firstIndex(of: less)! < order.firstIndex(of: more)!
+    }
+}

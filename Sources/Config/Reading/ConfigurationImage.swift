@@ -26,7 +26,8 @@ public struct ConfigurationImage: Equatable, Sendable {
 
     /// The file everything begins with.
     public var path: String
-    /// All files that could be read: the first one, those it includes, and the user list.
+    /// All files that could be read: the first one, those it includes, the user list, keys and
+    /// certificates.
     public var files: [File]
     /// Whether listening sockets were handed to us by a service manager.
     public var listenersArePassed: Bool
@@ -68,6 +69,7 @@ public struct ConfigurationImage: Equatable, Sendable {
         var parser = ConfigurationParser(path: path)
         parser.parse { recorded($0) }
         if let userList = parser.configuration.settings.authFile { _ = recorded(userList) }
+        parser.loadTLS { recorded($0) }
         self = image
     }
 

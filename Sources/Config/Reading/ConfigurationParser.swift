@@ -69,6 +69,9 @@ struct ConfigurationParser {
         }
     }
 
+    /// Takes in the files that TLS needs.
+    mutating func loadTLS(read: (String) -> [UInt8]?) { configuration.loadTLS(read: read) }
+
     /// Lets `conffile` show the file that was read when the file itself does not set it.
     mutating func nameConfigurationFile() {
         guard configuration.settings.configurationFile == nil, path != ConfigurationImage.environmentPath,

@@ -111,27 +111,19 @@ struct ConfigurationValidation {
     }
 
     private mutating func checkTLS() {
-        let settings = configuration.settings
-        if settings.clientTLSMode != .disable {
+        let client = configuration.settings.clientTLS
+        if client.mode != .disable, client.keyFile.isEmpty || client.certificateFile.isEmpty {
             error(
                 "client_tls_sslmode",
-                "client_tls_sslmode = \(settings.clientTLSMode.rawValue): "
-                    + "TLS is not available in this release, which accepts only disable")
+                "client_tls_sslmode = \(client.mode.rawValue) needs client_tls_key_file and "
+                    + "client_tls_cert_file")
         }
-        let mode = settings.serverTLSMode.rawValue
-        switch settings.serverTLSMode {
-        case .disable: break
-        case .allow, .prefer:
-            warn(
-                "server_tls_sslmode",
-                "server_tls_sslmode = \(mode): TLS is not available in this release, "
-                    + "servers are connected in plain"
-            )
-        case .require, .verifyCA, .verifyFull:
+        let needsAuthority = client.mode == .verifyFull || configuration.settings.authType == .cert
+        if needsAuthority, client.authorityFile.isEmpty {
             error(
-                "server_tls_sslmode",
-                "server_tls_sslmode = \(mode): TLS is not available in this release, "
-                    + "which will not connect in plain where TLS is demanded")
+                "client_tls_sslmode",
+                "client_tls_ca_file is needed where clients have to show certificates: name the file with "
+                    + "the authorities that vouch for them")
         }
     }
 
@@ -212,7 +204,7 @@ struct ConfigurationValidation {
         for (index, field) in SettingTable.settings.enumerated() where field.setting.support == .notYet {
             let setting = field.setting
             // These have checks of their own.
-            let isChecked = ["client_tls_sslmode", "server_tls_sslmode", "auth_user"].contains(setting.name)
+            let isChecked = setting.name == "auth_user"
             guard !isChecked, parser.settingPlaces[index] != nil else { continue }
             let text = configuration.settings.texts[index]
             guard text ?? "" != setting.defaultText ?? "" else { continue }

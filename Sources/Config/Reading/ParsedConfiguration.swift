@@ -18,6 +18,7 @@ extension Configuration {
         parser.parse { image.bytes(of: $0) }
         parser.apply(image.overrides)
         parser.nameConfigurationFile()
+        parser.loadTLS { image.bytes(of: $0) }
         var validation = ConfigurationValidation(parser: parser)
         validation.check(listenersArePassed: image.listenersArePassed) { image.bytes(of: $0) != nil }
         let diagnostics = validation.diagnostics

@@ -6,6 +6,7 @@ extension SettingTable {
         let limits = SettingRows<DatabaseDefinition>(section: .databases, group: .limits)
         let login = SettingRows<DatabaseDefinition>(section: .databases, group: .authentication)
         let session = SettingRows<DatabaseDefinition>(section: .databases, group: .session)
+        let tls = SettingRows<DatabaseDefinition>(section: .databases, group: .serverTLS)
         return [
             location.optionalText(
                 "dbname", nil, \.databaseName, "The database on the server; by default as the entry."
@@ -39,6 +40,29 @@ extension SettingTable {
             login.optionalText(
                 "auth_dbname", nil, \.authDatabaseName, "As the general auth_dbname, for this database."
             ).notYet.replacingServers,
+            tls.optionalChoice(
+                "server_tls_sslmode", \.serverTLS.mode,
+                "As the general server_tls_sslmode, for the servers of this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls_key_file", nil, \.serverTLS.keyFile, "As the general one, for this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls_cert_file", nil, \.serverTLS.certificateFile,
+                "As the general one, for this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls_ca_file", nil, \.serverTLS.authorityFile, "As the general one, for this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls_protocols", nil, \.serverTLS.protocols, "As the general one, for this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls_ciphers", nil, \.serverTLS.ciphers, "As the general one, for this database."
+            ).replacingServers,
+            tls.optionalText(
+                "server_tls13_ciphers", nil, \.serverTLS.suites, "As the general one, for this database."
+            ).replacingServers,
             pooling.optionalChoice(
                 "pool_mode", \.poolMode, "As the general pool_mode, for this database."),
             pooling.optionalCount(

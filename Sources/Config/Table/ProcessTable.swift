@@ -91,23 +91,35 @@ extension SettingTable {
         let row = SettingRows<Settings>(section: .pgbouncer, group: .clientTLS)
         return [
             row.choice(
-                "client_tls_sslmode", "disable", \.clientTLSMode,
+                "client_tls_sslmode", "disable", \.clientTLS.mode,
                 """
-                How much TLS is asked of clients. This release has no TLS and refuses to start with \
-                anything but disable.
+                How much TLS is asked of clients: none is offered (disable), it is offered (allow, prefer), \
+                it is demanded (require), with a certificate of the client's as well (verify-ca, \
+                verify-full). Never over Unix sockets.
                 """
-            ).notYet,
-            row.unread("client_tls_key_file", "", "Our private key.").notYet,
-            row.unread("client_tls_cert_file", "", "Our certificate.").notYet,
-            row.unread("client_tls_ca_file", "", "Authorities that vouch for clients' certificates.").notYet,
-            row.unread("client_tls_protocols", "secure", "TLS versions, separated by commas.").notYet,
-            row.unread("client_tls_ciphers", "default", "Ciphers up to TLS 1.2, as OpenSSL writes them.")
-                .notYet,
-            row.unread("client_tls13_ciphers", nil, "Cipher suites of TLS 1.3.").notYet,
-            row.unread("client_tls_ecdhcurve", "auto", "Curve of the key exchange: auto, none or a name.")
-                .notYet,
-            row.unread("client_tls_dheparams", "auto", "Finite-field key exchange: auto, legacy or none.")
-                .notYet,
+            ),
+            row.text("client_tls_key_file", "", \.clientTLS.keyFile, "Our private key."),
+            row.text(
+                "client_tls_cert_file", "", \.clientTLS.certificateFile, "Our certificate, and its chain."),
+            row.text(
+                "client_tls_ca_file", "", \.clientTLS.authorityFile,
+                "Authorities that vouch for clients' certificates."),
+            row.text(
+                "client_tls_protocols", "secure", \.clientTLS.protocols,
+                """
+                TLS versions, separated by commas: tlsv1.0 to tlsv1.3, secure (1.2 and 1.3), all; \
+                after ! taken away.
+                """),
+            row.text(
+                "client_tls_ciphers", "default", \.clientTLS.ciphers,
+                "Ciphers up to TLS 1.2, as OpenSSL writes them, or default, compat, legacy, all."),
+            row.text("client_tls13_ciphers", nil, \.clientTLS.suites, "Cipher suites of TLS 1.3."),
+            row.text(
+                "client_tls_ecdhcurve", "auto", \.clientTLS.curve,
+                "Curve of the key exchange: auto, none or a name."),
+            row.text(
+                "client_tls_dheparams", "auto", \.clientTLS.dhParameters,
+                "Finite-field key exchange: auto, legacy or none."),
         ]
     }()
 
@@ -115,19 +127,25 @@ extension SettingTable {
         let row = SettingRows<Settings>(section: .pgbouncer, group: .serverTLS)
         return [
             row.choice(
-                "server_tls_sslmode", "prefer", \.serverTLSMode,
+                "server_tls_sslmode", "prefer", \.serverTLS.mode,
                 """
-                How much TLS is asked of servers. This release has no TLS: it goes on in plain with allow \
-                and prefer, and refuses to start with require and above.
+                How much TLS is asked of servers: none (disable), if they have it (allow, prefer), always \
+                (require), with a certificate of a known authority (verify-ca), which is for the host as \
+                well (verify-full). Never over Unix sockets.
                 """
-            ).notYet,
-            row.unread("server_tls_key_file", "", "Private key of our certificate for servers.").notYet,
-            row.unread("server_tls_cert_file", "", "Our certificate for servers.").notYet,
-            row.unread("server_tls_ca_file", "", "Authorities that vouch for servers' certificates.").notYet,
-            row.unread("server_tls_protocols", "secure", "TLS versions, separated by commas.").notYet,
-            row.unread("server_tls_ciphers", "default", "Ciphers up to TLS 1.2, as OpenSSL writes them.")
-                .notYet,
-            row.unread("server_tls13_ciphers", nil, "Cipher suites of TLS 1.3.").notYet,
+            ),
+            row.text(
+                "server_tls_key_file", "", \.serverTLS.keyFile,
+                "Private key of our certificate for servers."),
+            row.text(
+                "server_tls_cert_file", "", \.serverTLS.certificateFile, "Our certificate for servers."),
+            row.text(
+                "server_tls_ca_file", "", \.serverTLS.authorityFile,
+                "Authorities that vouch for servers' certificates; by default those the system trusts."),
+            row.text(
+                "server_tls_protocols", "secure", \.serverTLS.protocols, "As client_tls_protocols."),
+            row.text("server_tls_ciphers", "default", \.serverTLS.ciphers, "As client_tls_ciphers."),
+            row.text("server_tls13_ciphers", nil, \.serverTLS.suites, "Cipher suites of TLS 1.3."),
         ]
     }()
 }

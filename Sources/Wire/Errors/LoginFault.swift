@@ -8,6 +8,8 @@ public enum LoginFault: Error, Equatable, Sendable {
     case databaseDisabled(name: String)
     /// There are as many connections as a setting allows.
     case limit(ClientLimit)
+    /// TLS is demanded, and the client has not asked for it.
+    case tlsRequired
     /// The pooler is going down and takes nobody any more.
     case shuttingDown
     /// The proof is wrong, or there is no such user.
@@ -44,6 +46,7 @@ public enum LoginFault: Error, Equatable, Sendable {
         case .shuttingDown: ErrorReport(.cannotConnectNow, "pooler is shutting down")
         case .authentication(let kind, let user):
             ErrorReport(kind.sqlState, "\(kind.name) authentication failed for user \"\(user)\"")
+        case .tlsRequired: ErrorReport(.invalidAuthorization, "SSL required")
         case .peer: ErrorReport(.invalidAuthorization, "unix socket login rejected")
         case .rejected: ErrorReport(.invalidAuthorization, "login rejected")
         case .notAllowed: ErrorReport(.invalidAuthorization, "not allowed")

@@ -138,6 +138,7 @@ struct CheckReport: Equatable {
             members["database"] = .text(name)
         case .userAdded(let name), .userRemoved(let name), .userChanged(let name):
             members["user"] = .text(name)
+        case .fileChanged(let path): members["file"] = .text(path)
         case .peersChanged: break
         }
         return .object(members)

@@ -20,6 +20,7 @@ auth_file = {folder}/userlist.txt
 pool_mode = {pool_mode}
 default_pool_size = 20
 max_client_conn = 15000
+server_tls_sslmode = disable
 log_connections = 0
 log_disconnections = 0
 """

@@ -68,6 +68,7 @@ final class Pooler {
         pool_mode = transaction
         max_client_conn = 4000
         server_login_retry = 0.1
+        server_tls_sslmode = disable
         query_wait_notify = 0
         log_connections = 0
         log_disconnections = 0

@@ -160,12 +160,15 @@ final class Pooler: @unchecked Sendable {
     }
 
     /// A connection to the console.
-    func console(user: String = "admin") throws -> Connection {
-        try connect(database: "pgbouncer", user: user, password: user)
+    func console(user: String = "admin", tls: Bool = false) throws -> Connection {
+        try connect(
+            database: "pgbouncer", user: user, password: user, ["sslmode": tls ? "require" : "disable"])
     }
 
     /// The rows of `SHOW WHAT`, as dictionaries.
-    func show(_ what: String) throws -> [[String: String]] { try console().query("SHOW \(what)").records }
+    func show(_ what: String, tls: Bool = false) throws -> [[String: String]] {
+        try console(tls: tls).query("SHOW \(what)").records
+    }
 
     /// A connection that speaks the protocol by hand, before any startup packet.
     func raw() throws -> RawConnection { try RawConnection(port: clientPort) }

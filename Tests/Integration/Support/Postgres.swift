@@ -15,6 +15,29 @@ final class Postgres: @unchecked Sendable {
     let folder: String
     private var process: Child?
     private let extraSettings: [String: String]
+    private let accessRules: String
+    /// One with TLS, which the tests of TLS share: `md5_user` and `scram_user` are let in with TLS alone, and
+    /// `cert_user` with a certificate of the tests' authority.
+    static let encrypted: Postgres = {
+        do {
+            let files = Certificates.shared
+            return try Postgres(
+                settings: [
+                    "ssl": "on", "ssl_cert_file": files.server.certificate, "ssl_key_file": files.server.key,
+                    "ssl_ca_file": files.authority,
+                ],
+                accessRules: """
+                    local all all trust
+                    hostssl all md5_user 127.0.0.1/32 md5
+                    hostssl all scram_user 127.0.0.1/32 scram-sha-256
+                    hostssl all cert_user 127.0.0.1/32 cert
+                    host all md5_user,scram_user,cert_user 127.0.0.1/32 reject
+                    host all plain_user 127.0.0.1/32 password
+                    host all,replication all 127.0.0.1/32 trust
+
+                    """)
+        } catch { preconditionFailure("\(error)") }
+    }()
 
     static let tools: String = {
         if let configured = getenv("PG_BIN") { return String(cString: configured) }
@@ -27,7 +50,8 @@ final class Postgres: @unchecked Sendable {
     static let password = "secret"
 
     /// Makes a cluster and starts it.
-    init(settings: [String: String] = [:]) throws {
+    init(settings: [String: String] = [:], accessRules: String = Postgres.accessRules) throws {
+        self.accessRules = accessRules
         port = try freePort()
         folder = try Folder.shared.make("postgres")
         extraSettings = settings
@@ -35,12 +59,12 @@ final class Postgres: @unchecked Sendable {
             "\(Self.tools)/initdb", "--pgdata=\(folder)/data", "--username=postgres", "--auth=trust",
             "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8",
         ])
-        try writeFile("\(folder)/data/pg_hba.conf", Self.accessRules)
+        try writeFile("\(folder)/data/pg_hba.conf", accessRules)
         try start()
         try prepare()
     }
 
-    private static let accessRules = """
+    static let accessRules = """
         local all all trust
         host all plain_user 127.0.0.1/32 password
         host all md5_user 127.0.0.1/32 md5
@@ -54,6 +78,7 @@ final class Postgres: @unchecked Sendable {
         let connection = try connect(database: "postgres", user: "postgres")
         for statement in [
             "create role app login", "create role other login", "create role replicator login replication",
+            "create role cert_user login",
             "create role plain_user login password '\(Self.password)'",
             "set password_encryption = 'md5'", "create role md5_user login password '\(Self.password)'",
             "set password_encryption = 'scram-sha-256'",

@@ -145,6 +145,7 @@ struct Setup {
             listen_addr = 127.0.0.1
             auth_type = trust
             auth_file = users
+            server_tls_sslmode = disable
             pool_mode = \(mode.rawValue)
             default_pool_size = \(poolSize)
             max_prepared_statements = \(maxPrepared)

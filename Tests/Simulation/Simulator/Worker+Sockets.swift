@@ -203,6 +203,8 @@ extension Worker {
             attempts.remove(server)
         case .log(_, _, let offset, let count):
             trace.note(now, "log: ", output(offset, count))
+        case .encrypt:
+            fail("nobody asked for TLS")
         case .openConsole:
             fail("nobody asked for the console")
         case .broadcastCancel(let client, let offset, let count):
