@@ -26,6 +26,15 @@ public enum StoredSecret: Equatable, Sendable, Redacted {
         }
     }
 
+    /// The text that `init(_:)` reads, to hand it to another process of ours.
+    public var text: [UInt8] {
+        switch self {
+        case .none: []
+        case .plain(let text), .md5(let text): text
+        case .scram(let verifier): verifier.text
+        }
+    }
+
     /// Whether a password that a client sent in clear is the right one.
     ///
     /// With a SCRAM secret this takes as long as its iterations, about 100 ns each.

@@ -28,9 +28,14 @@ public struct Client: Linked {
         /// It brought the cancel key of a peer, to which there are as many connections as there may be; in
         /// `Pool.waiters`.
         case waitingForPeer
+        /// Its user is not known here, and it waits for a server that can look it up; in `Pool.waiters` of
+        /// the pool of `auth_user`.
+        case waitingForLookup
+        /// `auth_query` runs for it on a server, which names it; in no list.
+        case lookingUp
 
         /// How many states there are.
-        static var count: Int { 10 }
+        static var count: Int { 12 }
     }
 
     public var links = ListLinks<Client>()
@@ -40,9 +45,10 @@ public struct Client: Linked {
     public let connection: ConnectionID
     /// Its number in SHOW, unique among clients and servers of all workers.
     public let id: UInt64
-    /// Its pool, from the login on.
+    /// Its pool, from the login on; while it is looked up, that of `auth_user`.
     public internal(set) var pool: Handle<Pool> = .none
-    /// Its server while `.linked`; the server that carries its cancel request while `.cancelling`.
+    /// Its server while `.linked` or `.lookingUp`; the server that carries its cancel request while
+    /// `.cancelling`.
     public internal(set) var server: Handle<Server> = .none
     /// The other end of a `.relayed` client.
     public internal(set) var relay: ConnectionID = .none
@@ -99,6 +105,9 @@ public struct Client: Linked {
     var hasLongKey = false
     /// The NegotiateProtocolVersion message has been sent.
     var isNegotiated = false
+
+    /// Its user is being looked up.
+    var isBeingLookedUp: Bool { state == .waitingForLookup || state == .lookingUp }
 
     /// The process id it was told, part of its cancel key; or what it asks a peer to cancel.
     var processID: Int32 = 0

@@ -16,7 +16,7 @@ extension PoolCore {
         case .any:
             authenticated(client)
         case .trust:
-            if login.user != nil {
+            if login.isKnown {
                 authenticated(client)
             } else {
                 refuse(client, .authentication(.trust, user: userName(login)))
@@ -27,6 +27,9 @@ extension PoolCore {
             send(clients[client].connection, from: start)
         case .md5:
             if case .scram = login.secret { return beginScram(client, login) }
+            if login.secret == .none, login.isFound || login.isUnknown, !looksUpMD5 {
+                return beginScram(client, login)
+            }
             var salt: UInt32 = 0
             for _ in 0..<4 { salt = salt << 8 | UInt32(entropy.takeByte()) }
             clientLogins[client]?.exchange = .md5(salt: salt)
@@ -60,12 +63,13 @@ extension PoolCore {
         case .scram(let verifier):
             return (verifier, false)
         case .plain(let password) where !password.isEmpty:
-            guard let user = login.user else { break }
-            if let known = users[user].verifier { return (known, false) }
+            guard login.isKnown else { break }
+            let user = login.user.flatMap { users[$0].secret == login.secret ? $0 : nil }
+            if let user, let known = users[user].verifier { return (known, false) }
             let made = ScramVerifier(
                 deriving: password, salt: ScramVerifier.salt(for: login.userName, secret: mockSecret),
                 iterations: configuration.settings.scramIterations)
-            users[user].verifier = made
+            if let user { users[user].verifier = made }
             return (made, false)
         case .plain, .none, .md5:
             break
@@ -119,7 +123,7 @@ extension PoolCore {
             guard let password = PasswordMessage.password(in: body), password.byteCount > 0 else {
                 return refuse(client, .emptyPassword)
             }
-            let isRight = login.user != nil && login.secret.matches(password: password, user: login.userName)
+            let isRight = login.isKnown && login.secret.matches(password: password, user: login.userName)
             if isRight {
                 authenticated(client)
             } else {
@@ -130,7 +134,7 @@ extension PoolCore {
                 return refuse(client, .emptyPassword)
             }
             let isRight =
-                login.user != nil
+                login.isKnown
                 && login.secret.matches(md5Response: response, user: login.userName, salt: salt)
             if isRight {
                 authenticated(client)
@@ -156,8 +160,13 @@ extension PoolCore {
             output.appendAuthenticationSASLFinal(data.rawSpan)
             send(clients[client].connection, from: start)
             // Only a secret that PostgreSQL may store too opens PostgreSQL.
-            if case .scram(let verifier) = login.secret, let user = login.user {
-                users[user].passThrough = ScramKeys(clientKey: clientKey, serverKey: verifier.serverKey)
+            if case .scram(let verifier) = login.secret {
+                let keys = ScramKeys(clientKey: clientKey, serverKey: verifier.serverKey)
+                if login.isFound {
+                    clientLogins[client]?.keys = keys
+                } else if let user = login.user {
+                    users[user].passThrough = keys
+                }
             }
             authenticated(client)
         case .invalidMechanism:
@@ -203,6 +212,8 @@ extension PoolCore {
             return fail(client, .login(.databaseDisabled(name: name(of: database))))
         }
         let forced = databases[database].definition.user.map { userNumber(Array($0.utf8)) }
+        // Who was looked up is remembered only now, or strangers could fill the memory with names.
+        if login.isFound, login.user == nil { login.user = userNumber(login.userName) }
         guard let poolUser = forced ?? login.user else { return fail(client, .login(.configuration)) }
         guard let pool = poolNumber(database, poolUser) else { return fail(client, .login(.limit(.pools))) }
         if databases[database].definition.user == nil, let loginUser = login.user, loginUser != poolUser {
@@ -211,6 +222,8 @@ extension PoolCore {
         let user = login.user ?? poolUser
         if let problem = count(client, login, database, user) { return fail(client, problem) }
         shareKeys(of: user)
+        // A forced user's pool has the forced user's own secret, whatever its clients have shown.
+        if poolUser == user { learnCredentials(login, for: pool) }
         enter(pool, client, login)
     }
 
@@ -221,18 +234,6 @@ extension PoolCore {
         }
         users[user].keysAreShared = true
         ledger.keep(keys.bytes, of: users[user].entry)
-    }
-
-    /// What proves the user of a pool to PostgreSQL, learnt here or in another worker; `nil` when none of his
-    /// logins has taught it, or his secret is another by now.
-    mutating func passThrough(_ pool: Handle<Pool>, _ verifier: ScramVerifier) -> ScramKeys? {
-        let user = Int(pools[pool].user)
-        if let keys = users[user].passThrough { return keys }
-        guard let bytes = ledger.keys(of: ledger.names(of: pools[pool].entry).user),
-            let keys = unsafe ScramKeys(bytes.span.bytes), keys.serverKey == verifier.serverKey
-        else { return nil }
-        users[user].passThrough = keys
-        return keys
     }
 
     private mutating func enter(_ pool: Handle<Pool>, _ client: Handle<Client>, _ login: ClientLogin) {

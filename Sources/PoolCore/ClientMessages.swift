@@ -34,7 +34,7 @@ extension PoolCore {
             switch clients[client].state {
             case .idle, .linked:
                 return clientMessages(client, bytes)
-            case .waiting, .waitingForWelcome, .moving:
+            case .waiting, .waitingForWelcome, .moving, .waitingForLookup, .lookingUp:
                 clients[client].isHeld = true
                 return Consumption(consumed: 0, needed: 0)
             case .startup:
@@ -54,6 +54,8 @@ extension PoolCore {
                 return serverMessages(server, bytes)
             case .startup:
                 return serverLoginBytes(server, bytes)
+            case .lookingUp:
+                return lookupBytes(server, bytes)
             case .connecting, .cancelling:
                 return all
             }

@@ -210,7 +210,7 @@ extension PoolCore {
         logAttempt(client, login)
         moveClient(client, to: .authenticating)
         if login.isTrustedOwner { return authenticated(client) }
-        authenticate(client)
+        if !lookUp(client) { authenticate(client) }
     }
 
     /// The limit that is known to be full before anybody has proved who he is.
@@ -358,6 +358,24 @@ struct ClientLogin {
     var consoleRole: ConsoleAccess?
     /// The exchange that runs.
     var exchange = Exchange.none
+
+    /// The text of `auth_query` that is to find it.
+    var lookupQuery: [UInt8] = []
+    /// The server that was to look it up was lost, and another one is asked.
+    var isAskedAgain = false
+    /// `auth_query` has found it: name and secret are what that says, and `user` may still be `nil`.
+    var isFound = false
+    /// When, on the clock that all workers share.
+    var foundAt: UInt64 = 0
+    /// `auth_query` has not found it.
+    var isUnknown = false
+    /// It was found some time ago, and the secret may have changed.
+    var isFromCache = false
+    /// What the client's proof has shown of the secret that `auth_query` found.
+    var keys: ScramKeys?
+
+    /// Whether there is a user of this name.
+    var isKnown: Bool { user != nil || isFound }
 
     /// Whether it wants the console and not a database.
     var isForConsole: Bool {

@@ -48,6 +48,11 @@ extension PoolCore {
         let server = clients[client].server
         let state = clients[client].state
         if state == .linked { part(client, server) }
+        if state == .lookingUp, servers.contains(server) {
+            // It has something to answer, and is free then: strangers must not be able to cost a connection.
+            servers[server].client = .none
+            clients[client].server = .none
+        }
         if state == .relayed { actions.append(.close(clients[client].relay, .flushed)) }
         unlistClient(client)
         if state == .waiting, clients[client].replication != .none { abandonReplication(client, server) }
@@ -121,6 +126,7 @@ extension PoolCore {
         precondition(
             servers[server].state != .linked || servers[server].client.isNone, "its client comes first")
         if servers[server].state == .lending { abandonLending(server) }
+        let lookedUp = servers[server].state == .lookingUp ? partLookup(server) : .none
         if configuration.settings.logDisconnections, !servers[server].isElsewhere {
             let start = output.count
             appendServerPrefix(server)
@@ -165,6 +171,7 @@ extension PoolCore {
         if !pools[pool].welcomeWaiters.isEmpty { publishWaiting(pool) }
         if isBeingCancelled { releaseHeldCancels(of: server) }
         openWhereLimitsAllow(pool, database: database, user: user)
+        if !lookedUp.isNone { lookupLost(lookedUp) }
         checkPendingOrders()
         if lifecycle.isShuttingDown { checkDrained() }
     }
@@ -196,7 +203,7 @@ extension PoolCore {
             serverAddresses[server]?.isBroken = true
             servers[server].needsClose = true
             fail(client, .server(.connectionLost))
-        case .idle, .tested, .beingCancelled, .lending:
+        case .idle, .tested, .beingCancelled, .lending, .lookingUp:
             closeServer(server, reason: "server conn crashed? (\(reason))")
         }
     }

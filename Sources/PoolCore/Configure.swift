@@ -122,10 +122,12 @@ extension PoolCore {
         databases[index].isRemoved = true
         databaseIndex.removeValue(forKey: databases[index].name)
         for slot in 0..<clients.slotLimit {
-            guard let client = clients.handle(at: slot), Int(clients[client].database) == index else {
-                continue
+            guard let client = clients.handle(at: slot) else { continue }
+            if Int(clients[client].database) == index {
+                fail(client, .administrator(.databaseRemoved))
+            } else if clients[client].isBeingLookedUp, Int(pools[clients[client].pool].database) == index {
+                lookupFailed(client)
             }
-            fail(client, .administrator(.databaseRemoved))
         }
         replaceServers(of: index)
     }
@@ -157,7 +159,7 @@ extension PoolCore {
         case .connecting, .startup:
             guard !servers[server].isMessenger, !servers[server].isReplication else { return }
             closeServer(server, reason: "connect string changed")
-        case .linked, .tested, .beingCancelled, .lending:
+        case .linked, .tested, .beingCancelled, .lending, .lookingUp:
             servers[server].needsClose = true
             let client = servers[server].client
             if servers[server].isReplication, clients.contains(client) {

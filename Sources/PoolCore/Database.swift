@@ -58,7 +58,7 @@ struct User {
     let name: [UInt8]
     /// What `auth_file` says, if anything.
     var secret = StoredSecret.none
-    /// In `auth_file` or `[users]`: exists for authentication.
+    /// In `auth_file` or `[users]`: exists for authentication. Others have been looked up by `auth_query`.
     var isKnown = false
     /// Server connections in any state, over all databases.
     var serverCount = 0

@@ -24,7 +24,7 @@ extension PoolCore {
             guard database.definition.serverDatabaseName == text else { continue }
             switch servers[server].state {
             case .idle: closeServer(server, reason: "its database is being dropped")
-            case .tested, .beingCancelled, .lending: servers[server].needsClose = true
+            case .tested, .beingCancelled, .lending, .lookingUp: servers[server].needsClose = true
             case .connecting, .startup, .linked, .cancelling: break
             }
         }

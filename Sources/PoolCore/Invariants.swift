@@ -39,12 +39,15 @@ extension PoolCore {
                 byDatabase[Int(client.database), default: 0] += 1
                 byUser[Int(client.user), default: 0] += 1
             }
-            let isLinked = client.state == .linked
+            let isLinked = client.state == .linked || client.state == .lookingUp
             if isLinked != servers.contains(client.server), client.replication == .none {
                 faults.append("client \(slot) is \(client.state), and its server says otherwise")
             }
             if isLinked, servers.contains(client.server), servers[client.server].client != handle {
                 faults.append("client \(slot) and its server do not name each other")
+            }
+            if client.isHeld, client.state == .authenticating, !isFinished(handle) {
+                faults.append("client \(slot) is to prove itself, and its input is held")
             }
             if client.state != .linked,
                 client.hasUnnamedOnServer || client.awaitsPrelude || client.awaitsReplies
@@ -52,7 +55,7 @@ extension PoolCore {
                 faults.append("client \(slot) has no server and things left to do with it")
             }
             let isInPool = !client.pool.isNone
-            let mustBe = client.isCounted || isInPool && pools[client.pool].isPeer
+            let mustBe = client.isCounted || client.isBeingLookedUp || isInPool && pools[client.pool].isPeer
             if isInPool != mustBe { faults.append("client \(slot) is counted, and in no pool") }
             if client.awaitsPrelude || client.awaitsReplies, !client.isHeld {
                 faults.append("client \(slot) waits, and its input is not held")
@@ -69,7 +72,7 @@ extension PoolCore {
             if client.isHeld, client.state == .idle {
                 faults.append("client \(slot) is free, and its input is held")
             }
-            if client.isHeld, isLinked, !client.awaitsPrelude, !client.awaitsReplies {
+            if client.isHeld, client.state == .linked, !client.awaitsPrelude, !client.awaitsReplies {
                 faults.append("client \(slot) has a server, and its input is held")
             }
         }
@@ -79,6 +82,11 @@ extension PoolCore {
         for index in users.indices where users[index].clientCount != byUser[index, default: 0] {
             faults.append("user \(index) counts \(users[index].clientCount) clients")
         }
+    }
+
+    /// The client has proved who it is, and the supervisor is about to take over.
+    private func isFinished(_ client: Handle<Client>) -> Bool {
+        if case .finished = clientLogins[client]?.exchange { true } else { false }
     }
 
     private func checkServers(_ faults: inout [String], _ holders: inout Holders) {
@@ -144,8 +152,18 @@ extension PoolCore {
                 faults.append("server \(slot) is \(server.state) and not clean")
             }
             if server.status != UInt8(ascii: "I") { faults.append("server \(slot) is free in a transaction") }
+        case .lookingUp:
+            if lookups[handle] == nil || !server.replies.isEmpty {
+                faults.append("server \(slot) looks something up, and nobody reads its answer")
+            }
+            if clients.contains(server.client), clients[server.client].server != handle {
+                faults.append("server \(slot) looks up a client that does not name it")
+            }
         case .tested, .startup, .connecting, .cancelling, .lending:
             break
+        }
+        if server.state != .lookingUp, lookups[handle] != nil {
+            faults.append("server \(slot) is \(server.state), and looks something up")
         }
         var preludes = 0
         for reply in server.replies.all(in: replies) {
@@ -194,7 +212,7 @@ extension PoolCore {
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)
             var clientCounts = [Int](repeating: 0, count: Client.State.count)
-            var serverCounts = [Int](repeating: 0, count: 8)
+            var serverCounts = [Int](repeating: 0, count: Server.State.count)
             var replication = 0
             var unserved = 0
             for slot in 0..<clients.slotLimit {
@@ -213,7 +231,7 @@ extension PoolCore {
             for index in clientCounts.indices where Int(pool.clientCounts[index]) != clientCounts[index] {
                 faults.append("pool \(slot) counts \(pool.clientCounts[index]) clients in state \(index)")
             }
-            for index in 0..<8 where Int(pool.serverCounts[index]) != serverCounts[index] {
+            for index in 0..<Server.State.count where Int(pool.serverCounts[index]) != serverCounts[index] {
                 faults.append("pool \(slot) counts \(pool.serverCounts[index]) servers in state \(index)")
             }
             if pool.waitingReplication != replication || pool.replicationWaiters != unserved {
@@ -227,7 +245,8 @@ extension PoolCore {
             ]
             let counted = [
                 clientCounts[Int(Client.State.waiting.rawValue)]
-                    + clientCounts[Int(Client.State.waitingForPeer.rawValue)],
+                    + clientCounts[Int(Client.State.waitingForPeer.rawValue)]
+                    + clientCounts[Int(Client.State.waitingForLookup.rawValue)],
                 clientCounts[Int(Client.State.waitingForWelcome.rawValue)],
                 serverCounts[Int(Server.State.idle.rawValue)],
             ]
@@ -321,7 +340,8 @@ extension PoolCore {
     private func checkEmptiness(_ faults: inout [String]) {
         let counts = statements.counts
         if counts.statements != 0 || replies.count != 0 || !clientLogins.isEmpty || !serverLogins.isEmpty
-            || !clientOrigins.isEmpty || !clientEncryptions.isEmpty || !serverAddresses.isEmpty
+            || !lookups.isEmpty || !clientOrigins.isEmpty || !clientEncryptions.isEmpty
+            || !serverAddresses.isEmpty
         {
             faults.append("nobody is left, but tables are not empty")
         }

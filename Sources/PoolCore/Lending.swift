@@ -46,9 +46,7 @@ extension PoolCore {
                     continue
                 }
             }
-            noteWait(of: own)
-            link(own, server)
-            resume(own)
+            give(server, to: own)
         }
         openServers(pool)
     }

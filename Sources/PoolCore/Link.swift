@@ -215,11 +215,18 @@ extension PoolCore {
             candidate = clients[client].links.next
             guard clients[client].replication == .none else { continue }
             guard let server = freeServer(pool) else { break }
-            noteWait(of: client)
-            link(client, server)
-            resume(client)
+            give(server, to: client)
         }
         openServers(pool)
+    }
+
+    /// Has a free server do what a client has waited for.
+    @inline(__always)
+    mutating func give(_ server: Handle<Server>, to client: Handle<Client>) {
+        noteWait(of: client)
+        if clients[client].state == .waitingForLookup { return ask(client, server) }
+        link(client, server)
+        resume(client)
     }
 
     /// Runs a query on a free server before it is used (again).

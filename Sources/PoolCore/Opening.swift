@@ -273,7 +273,14 @@ extension PoolCore {
         while !pools[pool].welcomeWaiters.isEmpty {
             fail(pools[pool].welcomeWaiters.first, .fromServer(state, text))
         }
-        while !pools[pool].waiters.isEmpty { fail(pools[pool].waiters.first, .fromServer(state, text)) }
+        while !pools[pool].waiters.isEmpty {
+            let client = pools[pool].waiters.first
+            if clients[client].isBeingLookedUp {
+                lookupFailed(client)
+            } else {
+                fail(client, .fromServer(state, text))
+            }
+        }
     }
 
     /// The error for a client that would have to wait for a server while none can be had; `nil` to let it

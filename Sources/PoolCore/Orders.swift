@@ -128,7 +128,10 @@ extension PoolCore {
                 fail(client, .administrator(.killed))
             // Another worker may serve it already: a message of ours could come in between.
             case .moving: closeClient(client, .now, reason: "database removed")
-            case .startup, .authenticating, .relayed, .cancelling, .waitingForPeer: continue
+            // Who is being looked up is no client of a database yet.
+            case .startup, .authenticating, .relayed, .cancelling, .waitingForPeer, .waitingForLookup,
+                .lookingUp:
+                continue
             }
         }
         for slot in 0..<servers.slotLimit {
@@ -138,7 +141,7 @@ extension PoolCore {
             switch servers[server].state {
             case .idle, .connecting, .startup, .tested, .beingCancelled:
                 closeServer(server, reason: "database removed")
-            case .lending, .linked: servers[server].needsClose = true
+            case .lending, .linked, .lookingUp: servers[server].needsClose = true
             case .cancelling: continue
             }
         }
@@ -153,7 +156,8 @@ extension PoolCore {
             case .relayed, .moving:
                 // A message of ours could stand in the middle of one of the console's, or another worker's.
                 closeClient(client, .now, reason: "admin forced disconnect")
-            case .idle, .waiting, .waitingForWelcome, .linked, .cancelling, .waitingForPeer:
+            case .idle, .waiting, .waitingForWelcome, .linked, .cancelling, .waitingForPeer,
+                .waitingForLookup, .lookingUp:
                 fail(client, .administrator(.disconnect))
             }
             return true
@@ -174,7 +178,7 @@ extension PoolCore {
                 if !servers[server].isMessenger, !servers[server].isReplication {
                     closeServer(server, reason: "pause mode")
                 }
-            case .tested, .linked, .beingCancelled, .lending: servers[server].needsClose = true
+            case .tested, .linked, .beingCancelled, .lending, .lookingUp: servers[server].needsClose = true
             case .cancelling: break
             }
         }
@@ -217,7 +221,7 @@ extension PoolCore {
             guard let server = servers.handle(at: slot) else { continue }
             if let database, Int(pools[servers[server].pool].database) != database { continue }
             switch servers[server].state {
-            case .linked, .tested, .beingCancelled, .lending: return true
+            case .linked, .tested, .beingCancelled, .lending, .lookingUp: return true
             case .idle, .connecting, .startup, .cancelling: continue
             }
         }
@@ -259,7 +263,8 @@ extension PoolCore {
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
-            case .waiting, .waitingForWelcome: fail(client, .administrator(.shutdown))
+            case .waiting, .waitingForWelcome, .waitingForLookup, .lookingUp:
+                fail(client, .administrator(.shutdown))
             case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer:
                 continue
             }
@@ -273,7 +278,8 @@ extension PoolCore {
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
-            case .idle, .startup, .authenticating, .waiting, .waitingForWelcome:
+            case .idle, .startup, .authenticating, .waiting, .waitingForWelcome, .waitingForLookup,
+                .lookingUp:
                 fail(client, .administrator(.shutdown))
             case .linked: releaseIfDone(clients[client].server)
             // The console's end themselves, and one that moves will be idle here again.

@@ -29,9 +29,9 @@ public struct Pool: Linked {
     /// Replication clients among the waiters: ordinary servers are of no use to them.
     var waitingReplication = 0
     /// Servers in each state, by the state's raw value.
-    var serverCounts = InlineArray<8, Int32>(repeating: 0)
+    var serverCounts = InlineArray<9, Int32>(repeating: 0)
     /// Clients in each state, by the state's raw value.
-    var clientCounts = InlineArray<10, Int32>(repeating: 0)
+    var clientCounts = InlineArray<12, Int32>(repeating: 0)
 
     /// The parameters of the first server's login, for welcomes: those that are tracked.
     var welcomeParameters: ParameterSetID = .empty
@@ -75,15 +75,30 @@ public struct Pool: Linked {
     /// Every server socket, in whatever state.
     var serverCount: Int {
         var sum = 0
-        for index in 0..<8 { sum += Int(serverCounts[index]) }
+        for index in 0..<Server.State.count { sum += Int(serverCounts[index]) }
         return sum
     }
 
     /// Servers whose login went through.
     var readyCount: Int {
         count(Server.State.idle) + count(Server.State.tested) + count(Server.State.linked)
-            + count(Server.State.beingCancelled)
+            + count(Server.State.beingCancelled) + count(Server.State.lookingUp)
     }
+
+    /// Clients that are welcome, or looked up right now.
+    var activeClientCount: Int {
+        count(Client.State.idle) + count(Client.State.moving) + count(Client.State.linked)
+            + count(Client.State.lookingUp)
+    }
+
+    /// Clients that wait for a server.
+    var waitingClientCount: Int {
+        count(Client.State.waiting) + count(Client.State.waitingForWelcome)
+            + count(Client.State.waitingForLookup)
+    }
+
+    /// Servers that work for a client.
+    var activeServerCount: Int { count(Server.State.linked) + count(Server.State.lookingUp) }
 
     /// Servers being opened.
     var loginCount: Int { count(Server.State.connecting) + count(Server.State.startup) }

@@ -43,6 +43,13 @@ public struct PoolCore: ~Copyable {
     /// Login exchanges that are not finished, by client and by server.
     var clientLogins: [Handle<Client>: ClientLogin] = [:]
     var serverLogins: [Handle<Server>: ServerLogin] = [:]
+    /// What servers that run `auth_query` have answered so far.
+    var lookups: [Handle<Server>: Lookup] = [:]
+    /// The last secret that `auth_query` found was an md5 one: who has none is asked for the same proof as
+    /// the others, and cannot tell that he has none.
+    var looksUpMD5 = false
+    /// What `auth_query` has said of the users of pools.
+    var credentials: [Handle<Pool>: Credentials] = [:]
     /// Where clients and servers are connected, for display and logs.
     var clientOrigins: [Handle<Client>: ClientOrigin] = [:]
     var serverAddresses: [Handle<Server>: ServerAddress] = [:]

@@ -30,7 +30,7 @@ extension PoolCore {
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
-            case .startup, .authenticating: logins += 1
+            case .startup, .authenticating, .waitingForLookup, .lookingUp: logins += 1
             case .waiting, .waitingForWelcome: waiting += 1
             case .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer: break
             }
@@ -55,8 +55,8 @@ extension PoolCore {
             switch clients[client].state {
             case .startup, .authenticating: continue
             case .idle, .moving: state = "idle"
-            case .waiting, .waitingForWelcome: state = "waiting"
-            case .linked, .relayed: state = "active"
+            case .waiting, .waitingForWelcome, .waitingForLookup: state = "waiting"
+            case .linked, .relayed, .lookingUp: state = "active"
             case .cancelling: state = "active_cancel_req"
             case .waitingForPeer: state = "waiting_cancel_req"
             }
@@ -65,9 +65,13 @@ extension PoolCore {
             let database = clients[client].database
             rows.beginRow(fieldCount: 21)
             rows.append("C")
+            let login = clients[client].isBeingLookedUp ? clientLogins[client] : nil
             rows.append(
-                clients[client].user >= 0 ? users[Int(clients[client].user)].name : Array("(nouser)".utf8))
-            if clients[client].state == .relayed {
+                clients[client].user >= 0
+                    ? users[Int(clients[client].user)].name : login?.userName ?? Array("(nouser)".utf8))
+            if let login {
+                rows.append(login.databaseName)
+            } else if clients[client].state == .relayed {
                 rows.append("pgbouncer")
             } else {
                 rows.append(database >= 0 ? databases[Int(database)].name : Array("(nodb)".utf8))
@@ -140,7 +144,7 @@ extension PoolCore {
         case .idle: isUsed(server) ? "used" : "idle"
         case .lending: "idle"
         case .tested: "tested"
-        case .linked: "active"
+        case .linked, .lookingUp: "active"
         case .cancelling: "active_cancel"
         case .beingCancelled: "being_canceled"
         }
@@ -179,14 +183,11 @@ extension PoolCore {
             rows.beginRow(fieldCount: 17)
             rows.append(database.name)
             rows.append(users[Int(pools[pool].user)].name)
-            rows.append(
-                pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.moving)
-                    + pools[pool].count(Client.State.linked))
-            rows.append(
-                pools[pool].count(Client.State.waiting) + pools[pool].count(Client.State.waitingForWelcome))
+            rows.append(pools[pool].activeClientCount)
+            rows.append(pools[pool].waitingClientCount)
             rows.append(pools[pool].count(Server.State.cancelling))
             rows.append(0)
-            rows.append(pools[pool].count(Server.State.linked))
+            rows.append(pools[pool].activeServerCount)
             rows.append(pools[pool].count(Server.State.cancelling))
             rows.append(pools[pool].count(Server.State.beingCancelled))
             rows.append(pools[pool].count(Server.State.idle) - used)
@@ -297,8 +298,11 @@ extension PoolCore {
         var idleServers = 0
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
-            if clients[client].state == .startup || clients[client].state == .authenticating {
-                loginClients += 1
+            switch clients[client].state {
+            case .startup, .authenticating, .waitingForLookup, .lookingUp: loginClients += 1
+            case .idle, .waiting, .waitingForWelcome, .linked, .relayed, .cancelling, .moving,
+                .waitingForPeer:
+                continue
             }
         }
         for slot in 0..<servers.slotLimit {

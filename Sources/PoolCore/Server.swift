@@ -21,6 +21,11 @@ public struct Server: Linked {
         case beingCancelled
         /// On its way to or from another worker; accepts no client.
         case lending
+        /// It runs `auth_query`, for a client or for one that has left.
+        case lookingUp
+
+        /// How many states there are.
+        static var count: Int { 9 }
     }
 
     public var links = ListLinks<Server>()
@@ -32,7 +37,7 @@ public struct Server: Linked {
     public let id: UInt64
     /// Its pool.
     public let pool: Handle<Pool>
-    /// Its client while `.linked` or `.cancelling`.
+    /// Its client while `.linked`, `.lookingUp` or `.cancelling`.
     public internal(set) var client: Handle<Client> = .none
     /// Which of the database's hosts it was opened to.
     var host: Int32 = 0

@@ -179,21 +179,12 @@ extension PoolCore {
         }
     }
 
-    /// The secret the server's user is to log in with.
-    private func secret(of server: Handle<Server>) -> StoredSecret {
-        let pool = servers[server].pool
-        if let password = databases[Int(pools[pool].database)].definition.password, !password.isEmpty {
-            return .plain(Array(password.utf8))
-        }
-        return users[Int(pools[pool].user)].secret
-    }
-
     private mutating func wrongPasswordType(_ server: Handle<Server>) {
         loginFailed(server, "wrong password type", state: .invalidPassword)
     }
 
     private mutating func sendPassword(_ server: Handle<Server>) {
-        guard case .plain(let password) = secret(of: server), !password.isEmpty else {
+        guard case .plain(let password) = secret(of: servers[server].pool), !password.isEmpty else {
             return wrongPasswordType(server)
         }
         let start = output.count
@@ -204,7 +195,7 @@ extension PoolCore {
     private mutating func sendMD5(_ server: Handle<Server>, _ salt: RawSpan) {
         let user = users[Int(pools[servers[server].pool].user)].name
         guard salt.byteCount == 4,
-            let response = secret(of: server).md5Response(
+            let response = secret(of: servers[server].pool).md5Response(
                 user: user, salt: unsafe UInt32(bigEndian: salt.unsafeLoadUnaligned(as: UInt32.self)))
         else { return wrongPasswordType(server) }
         let start = output.count
@@ -221,7 +212,7 @@ extension PoolCore {
             return loginFailed(server, "no SASL mechanism in common with the server", state: nil)
         }
         let credential: ScramClient.Credential
-        switch secret(of: server) {
+        switch secret(of: servers[server].pool) {
         case .plain(let password) where !password.isEmpty:
             credential = .password(password)
         case .scram(let verifier):

@@ -11,23 +11,23 @@ extension PoolCore {
         precondition(
             PoolCore.canMove(from, state), "a client cannot go from one of these states to the other")
         switch from {
-        case .waiting, .waitingForPeer:
+        case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.remove(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.remove(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .lookingUp:
             break
         }
         if !pool.isNone, from != .startup { pools[pool].clientCounts[Int(from.rawValue)] &-= 1 }
         clients[handle].state = state
         switch state {
-        case .waiting, .waitingForPeer:
+        case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.append(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication += 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.append(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .lookingUp:
             break
         }
         if !pool.isNone { pools[pool].clientCounts[Int(state.rawValue)] &+= 1 }
@@ -36,7 +36,10 @@ extension PoolCore {
 
     /// Whether a client in this state waits for a server.
     private static func waits(_ state: Client.State) -> Bool {
-        state == .waiting || state == .waitingForWelcome || state == .waitingForPeer
+        switch state {
+        case .waiting, .waitingForWelcome, .waitingForPeer, .waitingForLookup: true
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .lookingUp: false
+        }
     }
 
     /// Takes a client out of its list and its pool's counts, before the record is removed.
@@ -44,12 +47,12 @@ extension PoolCore {
         let state = clients[handle].state
         let pool = clients[handle].pool
         switch state {
-        case .waiting, .waitingForPeer:
+        case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.remove(handle, in: &clients)
             if clients[handle].replication != .none { pools[pool].waitingReplication -= 1 }
         case .waitingForWelcome:
             pools[pool].welcomeWaiters.remove(handle, in: &clients)
-        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving:
+        case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .lookingUp:
             break
         }
         if !pool.isNone, state != .startup { pools[pool].clientCounts[Int(state.rawValue)] &-= 1 }
@@ -62,6 +65,8 @@ extension PoolCore {
         case (.startup, .waitingForPeer), (.waitingForPeer, .cancelling): true
         case (.authenticating, .idle), (.authenticating, .waitingForWelcome), (.authenticating, .relayed):
             true
+        case (.authenticating, .waitingForLookup), (.waitingForLookup, .lookingUp): true
+        case (.lookingUp, .waitingForLookup), (.lookingUp, .authenticating): true
         case (.waitingForWelcome, .idle): true
         case (.idle, .waiting), (.idle, .linked): true
         case (.waiting, .linked), (.waiting, .idle): true
@@ -115,6 +120,8 @@ extension PoolCore {
         case (.linked, .idle), (.linked, .tested), (.linked, .beingCancelled): true
         case (.beingCancelled, .idle), (.beingCancelled, .tested): true
         case (.idle, .lending), (.lending, .idle): true
+        case (.idle, .lookingUp): true
+        case (.lookingUp, .idle), (.lookingUp, .tested), (.lookingUp, .beingCancelled): true
         default: false
         }
     }

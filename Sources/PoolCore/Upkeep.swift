@@ -78,6 +78,9 @@ extension PoolCore {
             return linkedDeadline(server)
         case .lending:
             return true
+        case .lookingUp:
+            lookupDeadline(of: server)
+            return true
         case .idle:
             idleDeadline(server, pool)
             return false
@@ -148,6 +151,9 @@ extension PoolCore {
             case .startup, .authenticating, .waitingForWelcome:
                 isBusy = true
                 loginDeadline(client)
+            case .waitingForLookup, .lookingUp:
+                isBusy = true
+                lookupDeadline(client)
             case .waiting:
                 isBusy = true
                 waitDeadline(client)
@@ -293,6 +299,7 @@ extension PoolCore {
         bytes.release(pools[pool].welcomeMessages)
         bytes.release(pools[pool].failure)
         block.release(pools[pool].counters)
+        credentials.removeValue(forKey: pool)
         pools.remove(pool)
     }
 
@@ -317,14 +324,9 @@ extension PoolCore {
     /// Copies the counts of a pool's clients and servers into the shared segment.
     mutating func publishGauges(_ pool: Handle<Pool>) {
         let counters = pools[pool].counters
-        let active =
-            pools[pool].count(Client.State.idle) + pools[pool].count(Client.State.moving)
-            + pools[pool].count(Client.State.linked)
-        let waiting =
-            pools[pool].count(Client.State.waiting) + pools[pool].count(Client.State.waitingForWelcome)
-        counters.set(.activeClients, UInt64(active))
-        counters.set(.waitingClients, UInt64(waiting))
-        counters.set(.activeServers, UInt64(pools[pool].count(Server.State.linked)))
+        counters.set(.activeClients, UInt64(pools[pool].activeClientCount))
+        counters.set(.waitingClients, UInt64(pools[pool].waitingClientCount))
+        counters.set(.activeServers, UInt64(pools[pool].activeServerCount))
         counters.set(.idleServers, UInt64(pools[pool].count(Server.State.idle)))
         counters.set(.testedServers, UInt64(pools[pool].count(Server.State.tested)))
         counters.set(.loginServers, UInt64(pools[pool].loginCount))

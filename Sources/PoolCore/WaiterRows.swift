@@ -9,9 +9,10 @@ extension PoolCore {
             guard let client = clients.handle(at: slot) else { continue }
             let since: UInt64
             switch clients[client].state {
-            case .waiting: since = clients[client].waitStart
+            case .waiting, .waitingForLookup: since = clients[client].waitStart
             case .waitingForWelcome: since = clients[client].connectedAt
-            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer:
+            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer,
+                .lookingUp:
                 continue
             }
             let pool = clients[client].pool

@@ -171,6 +171,7 @@ extension PoolCore {
             user: users[Int(pools[pool].user)].name)
         description.welcomeParameters = list(pools[pool].welcomeParameters)
         description.welcomeMessages = [UInt8](copying: bytes[pools[pool].welcomeMessages])
+        describeCredentials(of: pool, &description)
         return description
     }
 
@@ -180,10 +181,11 @@ extension PoolCore {
             let pool = poolIndex[poolKey(database, user)], description.epoch >= lastEpoch
         else { return }
         learnWelcome(description, pool)
-        welcomeWaiters(pool)
+        if pools[pool].welcomeMessages != 0 { welcomeWaiters(pool) }
     }
 
     mutating func learnWelcome(_ description: PoolDescription, _ pool: Handle<Pool>) {
+        learnCredentials(description, for: pool)
         guard pools[pool].welcomeMessages == 0, !description.welcomeMessages.isEmpty else { return }
         pools[pool].welcomeMessages = bytes.intern(description.welcomeMessages)
         parameters.release(pools[pool].welcomeParameters, &bytes)

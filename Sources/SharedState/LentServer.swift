@@ -130,6 +130,11 @@ public struct PoolDescription: Equatable, Sendable {
     /// What the pool's clients are welcomed with: tracked parameters, and the others as messages.
     public var welcomeParameters: [Parameter] = []
     public var welcomeMessages: [UInt8] = []
+    /// The secret of its user as `auth_query` found it, with the keys that a client has shown, and when it
+    /// was learnt; empty where `auth_file` has one. Not for any log.
+    public var secret: [UInt8] = []
+    public var keys: [UInt8] = []
+    public var secretTime: UInt64 = 0
 
     /// A pool whose welcome is not known.
     public init(epoch: UInt64, database: [UInt8], user: [UInt8]) {
@@ -157,6 +162,9 @@ public struct PoolDescription: Equatable, Sendable {
         output.append(text: user)
         output.append(text: welcomeMessages)
         output.append(list: welcomeParameters)
+        output.append(text: secret)
+        output.append(text: keys)
+        output.append(bigEndian: secretTime)
     }
 
     init(_ reader: inout RecordReader) throws(ControlError) {
@@ -165,5 +173,8 @@ public struct PoolDescription: Equatable, Sendable {
         user = try reader.text()
         welcomeMessages = try reader.text()
         welcomeParameters = try reader.parameters()
+        secret = try reader.text()
+        keys = try reader.text()
+        secretTime = try reader.number()
     }
 }

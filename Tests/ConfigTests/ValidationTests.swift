@@ -87,7 +87,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "auth_type = hba", "auth_type = ldap", "auth_type = pam", "auth_user = u",
+        "auth_type = hba", "auth_type = ldap", "auth_type = pam",
         "auth_dbname = pgbouncer", "client_tls_sslmode = allow",
         "unix_socket_dir =",
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
@@ -103,8 +103,38 @@ import Testing
         #expect(errors.first?.line == 2)
     }
 
-    @Test func aDatabasesAuthUserIsRefused() {
-        #expect(parse("[databases]\n* = auth_user=u").errors.map(\.line) == [2])
+    @Test func theQueryForSecretsCannotRunOnTheConsole() {
+        #expect(
+            parse("[databases]\na = auth_dbname=pgbouncer\n* = auth_dbname=pgsluice").errors.map(\.line) == [
+                2, 3,
+            ])
+    }
+
+    @Test func theQueryForSecretsNeedsADatabase() {
+        func warnings(_ lines: String) -> [String] {
+            parse("[pgbouncer]\nauth_type = any\nserver_tls_sslmode = disable\n\(lines)").warnings
+                .map(\.description)
+        }
+        let general = "auth_user = u\nauth_dbname = secrets\n"
+        #expect(
+            warnings(general + "[databases]\na =") == [
+                "test.ini:5: auth_dbname = secrets is no entry of [databases]: no query can run there"
+            ])
+        #expect(warnings(general + "[databases]\nsecrets =").isEmpty)
+        #expect(warnings(general + "[databases]\n* =").isEmpty)
+        #expect(
+            warnings("[databases]\na = auth_dbname=b") == [
+                "test.ini:5: auth_dbname=b of \"a\" is no entry of [databases]: no query can run there"
+            ])
+    }
+
+    @Test func whoLooksUsersUpNeedsNoUserList() {
+        func warnings(_ lines: String) -> Int {
+            parse("[pgbouncer]\nserver_tls_sslmode = disable\n\(lines)").warnings.count
+        }
+        #expect(warnings("") == 1)
+        #expect(warnings("auth_user = u") == 0)
+        #expect(warnings("[databases]\na = auth_user=u") == 0)
     }
 
     @Test func clientsCertificatesNeedAnAuthority() {
@@ -143,9 +173,6 @@ import Testing
                 "test.ini:2: resolv_conf has no effect in this release"
             ])
         #expect(told("[pgbouncer]\nresolv_conf =\nsyslog = no\npkt_buf = 8192\nsuspend_timeout = 10.0") == [])
-        #expect(
-            told("[databases]\na = auth_dbname=x\nb = auth_dbname=y").filter { !$0.contains("[pgbouncer]") }
-                .count == 1)
     }
 
     @Test func peersWithoutAnOwnNumberAreWarnedAbout() {

@@ -259,7 +259,7 @@ import Testing
         .enabled(if: Options.isOurs),
         arguments: [
             ["auth_type": "cert"], ["auth_type": "hba"], ["auth_type": "pam"], ["auth_type": "ldap"],
-            ["auth_user": "someone"], ["client_tls_sslmode": "require"], ["client_tls_sslmode": "prefer"],
+            ["client_tls_sslmode": "require"], ["client_tls_sslmode": "prefer"],
         ])
     func whatIsNotThereIsRefusedAtTheStart(settings: [String: String]) async throws {
         try await onThread {

@@ -113,6 +113,12 @@ public struct Settings: Equatable, Sendable {
     public var authType = AuthType.md5
     /// The user list; `nil` when there is none.
     public var authFile: String?
+    /// `auth_query`.
+    public var authQuery = ""
+    /// `auth_user`; `nil` when there is none.
+    public var authUser: String?
+    /// `auth_dbname`; `nil` when the query runs in the client's own database.
+    public var authDatabaseName: String?
     /// `admin_users`.
     public var adminUsers: [String] = []
     /// `stats_users`.

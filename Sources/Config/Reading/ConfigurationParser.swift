@@ -234,7 +234,7 @@ struct ConfigurationParser {
         _ pair: ConnectionString.Pair, _ field: SettingField<Target>, _ target: inout Target, entry: String
     ) {
         let setting = field.setting
-        if setting.support == .notYet, setting.section == .databases, setting.name != "auth_user",
+        if setting.support == .notYet, setting.section == .databases,
             warnedKeys.insert(setting.name).inserted
         {
             warn("\(setting.name) of \"\(entry)\" has no effect in this release")

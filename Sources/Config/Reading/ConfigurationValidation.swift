@@ -91,7 +91,7 @@ struct ConfigurationValidation {
                 "auth_type = \(settings.authType.rawValue) is not available in this release, which has "
                     + "scram-sha-256, md5, plain, trust and any")
         case .trust, .plain, .md5, .scramSHA256:
-            if settings.authFile == nil {
+            if settings.authFile == nil, !hasAuthUser {
                 warn(
                     "auth_type",
                     "auth_type = \(settings.authType.rawValue) without auth_file: nobody can log in")
@@ -99,15 +99,28 @@ struct ConfigurationValidation {
         case .any:
             break
         }
-        if let user = settings.text(of: "auth_user"), !user.isEmpty {
-            error("auth_user", "auth_user is not available in this release: every user must be in auth_file")
-        }
-        if let name = settings.text(of: "auth_dbname"), ConfigurationValidation.isReserved(name) {
-            error("auth_dbname", "auth_dbname cannot be \"\(name)\", which is the console")
+        if let name = settings.authDatabaseName {
+            if ConfigurationValidation.isReserved(name) {
+                error("auth_dbname", "auth_dbname cannot be \"\(name)\", which is the console")
+            } else if !isServed(name) {
+                warn(
+                    "auth_dbname", "auth_dbname = \(name) is no entry of [databases]: no query can run there")
+            }
         }
         if let file = settings.authFile, !canRead(file) {
             warn("auth_file", "auth_file \"\(file)\" cannot be read: no user has a password")
         }
+    }
+
+    /// Whether somebody looks up users that are not in `auth_file`.
+    private var hasAuthUser: Bool {
+        configuration.settings.authUser != nil || configuration.autoDatabase?.authUser != nil
+            || configuration.databases.contains { $0.authUser != nil }
+    }
+
+    /// Whether clients can ask for a database of this name.
+    private func isServed(_ name: String) -> Bool {
+        configuration.autoDatabase != nil || configuration.databases.contains { $0.name == name }
     }
 
     private mutating func checkTLS() {
@@ -140,8 +153,14 @@ struct ConfigurationValidation {
         if let password = database.password, password.utf8.count > 65530 {
             report("has a password longer than 65530 bytes")
         }
-        if database.authUser != nil {
-            report("has an auth_user, which is not available in this release")
+        if let other = database.authDatabaseName {
+            if ConfigurationValidation.isReserved(other) {
+                report("cannot have auth_dbname=\(other), which is the console")
+            } else if !isServed(other) {
+                self.report(
+                    .warning, .databases, name,
+                    "auth_dbname=\(other) of \"\(name)\" is no entry of [databases]: no query can run there")
+            }
         }
         for host in database.hosts {
             if ConfigurationValidation.isTooLong(host, port: database.port) {
@@ -203,9 +222,7 @@ struct ConfigurationValidation {
     private mutating func warnOfSettingsWithoutEffect() {
         for (index, field) in SettingTable.settings.enumerated() where field.setting.support == .notYet {
             let setting = field.setting
-            // These have checks of their own.
-            let isChecked = setting.name == "auth_user"
-            guard !isChecked, parser.settingPlaces[index] != nil else { continue }
+            guard parser.settingPlaces[index] != nil else { continue }
             let text = configuration.settings.texts[index]
             guard text ?? "" != setting.defaultText ?? "" else { continue }
             warn(setting.name, "\(setting.name) has no effect in this release")

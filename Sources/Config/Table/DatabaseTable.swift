@@ -33,13 +33,13 @@ extension SettingTable {
                 "password", nil, \.password, "The password of user; by default the one in auth_file."),
             login.optionalText(
                 "auth_user", nil, \.authUser, "As the general auth_user, for this database."
-            ).notYet,
+            ),
             login.optionalText(
                 "auth_query", nil, \.authQuery, "As the general auth_query, for this database."
-            ).notYet.replacingServers,
+            ).replacingServers,
             login.optionalText(
                 "auth_dbname", nil, \.authDatabaseName, "As the general auth_dbname, for this database."
-            ).notYet.replacingServers,
+            ).replacingServers,
             tls.optionalChoice(
                 "server_tls_sslmode", \.serverTLS.mode,
                 "As the general server_tls_sslmode, for the servers of this database."

@@ -53,18 +53,26 @@ extension SettingTable {
             row.unread("auth_hba_file", "", "The file with host-based access rules.").notYet,
             row.unread("auth_ident_file", nil, "The file with user name maps for the rules.").notYet,
             row.unread("auth_ldap_options", nil, "How an LDAP server is asked.").notYet,
-            row.unread(
+            row.text(
                 "auth_query",
                 """
                 SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END \
                 FROM pg_authid WHERE rolname=$1 AND rolcanlogin
                 """,
-                "Looks up the secret of a user that is not in auth_file; returns name and secret."
-            ).notYet,
-            row.unread(
-                "auth_user", nil, "The user that runs auth_query. This release refuses to start with it."
-            ).notYet,
-            row.unread("auth_dbname", nil, "The database in which auth_query runs.").notYet,
+                \.authQuery,
+                """
+                Looks up the secret of a user that has none in auth_file: one parameter, the name; two \
+                columns, the name to go on under and the secret.
+                """),
+            row.optionalText(
+                "auth_user", nil, \.authUser,
+                """
+                The user that runs auth_query, with a secret in auth_file; without one, users have to be in \
+                auth_file.
+                """),
+            row.optionalText(
+                "auth_dbname", nil, \.authDatabaseName,
+                "The entry of [databases] in which auth_query runs; by default the one the client asks for."),
             row.integer(
                 "scram_iterations", "4096", 1...10_000_000, .iterations, \.scramIterations,
                 "Iterations of the SCRAM verifiers made from plain passwords."),
