@@ -201,6 +201,9 @@ extension PoolCore {
             leaveLookup(client)
             guard var user = lookup.user else { return lookedUp(client, .nobody) }
             user.foundAt = now
+            if let login = clientLogins[client], configuration.settings.authQueryCacheNanoseconds > 0 {
+                lookupCache.keep(user, for: lookupKey(login))
+            }
             lookedUp(client, .found(user))
         }
     }
@@ -253,7 +256,12 @@ extension PoolCore {
         case .nobody:
             clientLogins[client]?.isUnknown = true
         }
-        authenticate(client)
+        if let proof = clientLogins[client]?.proof {
+            clientLogins[client]?.proof = nil
+            answer(client, proof.rawSpan)
+        } else {
+            authenticate(client)
+        }
         if clients.contains(client) { resume(client) }
     }
 
@@ -306,93 +314,36 @@ extension PoolCore {
 
     // MARK: What is known already
 
-    private func rememberedUser(_ login: ClientLogin) -> LookupUser? { nil }
-}
-
-/// Who was found.
-struct LookupUser {
-    /// As whom the login goes on; not always as whom it began.
-    var name: [UInt8]
-    var secret: StoredSecret
-    /// When, on the clock that all workers share.
-    var foundAt: UInt64 = 0
-}
-
-/// What `auth_query` has told.
-enum LookupResult {
-    case found(LookupUser)
-    case nobody
-}
-
-/// The answer to `auth_query` as far as it has come.
-struct Lookup {
-    /// The longest message that may be a part of it.
-    static let messageLimit: UInt32 = 65_536
-
-    /// What a message leads to.
-    enum Step: Equatable {
-        case goOn
-        /// It is no answer to what was asked.
-        case wrong(String)
-        /// It was the last; the transaction status.
-        case done(status: UInt8)
+    /// Whom `auth_query` has found so lately that `auth_query_cache` lets it count.
+    private func rememberedUser(_ login: ClientLogin) -> LookupUser? {
+        let lifetime = configuration.settings.authQueryCacheNanoseconds
+        guard lifetime > 0 else { return nil }
+        return lookupCache.user(lookupKey(login), since: now > lifetime ? now - lifetime : 0)
     }
 
-    /// What is awaited.
-    private enum Stage {
-        case parse, bind, description, rows, ready
+    private func lookupKey(_ login: ClientLogin) -> LookupCache.Key {
+        LookupCache.Key(database: login.databaseName, name: login.requestedName)
     }
 
-    private var stage = Stage.parse
-    /// What the last row said; `nil` while there is none.
-    private(set) var user: LookupUser?
-    /// PostgreSQL's error, if it refused.
-    private(set) var error: String?
-
-    /// The next message, but for those that may come at any time.
-    mutating func receive(_ type: UInt8, _ body: RawSpan) -> Step {
-        switch (stage, type) {
-        case (.parse, BackendMessage.parseComplete): stage = .bind
-        case (.bind, BackendMessage.bindComplete): stage = .description
-        case (.description, BackendMessage.rowDescription):
-            var reader = MessageReader(body)
-            guard (try? reader.readInt16()) == 2 else { return .wrong("gave other than two columns") }
-            stage = .rows
-        case (.description, BackendMessage.noData):
-            return .wrong("gave no columns: auth_query is no query")
-        case (.rows, BackendMessage.dataRow): return row(body)
-        case (.rows, BackendMessage.commandComplete): stage = .ready
-        case (_, BackendMessage.errorResponse):
-            guard let fields = try? ErrorFields(body) else { return .wrong("sent a broken error") }
-            error = String(decodingBytes: fields.message)
-            stage = .ready
-        case (.ready, BackendMessage.readyForQuery):
-            guard body.byteCount == 1 else { return .wrong("sent a broken ReadyForQuery") }
-            return .done(status: unsafe body.unsafeLoad(as: UInt8.self))
-        default: return .wrong("sent what was not asked for: type \(type)")
-        }
-        return .goOn
+    /// What a client gives as proof does not fit what was found some time ago. The user is looked up anew,
+    /// and the proof held against what is found then.
+    ///
+    /// - Returns: false when the proof is simply wrong.
+    mutating func askAnew(_ client: Handle<Client>, _ proof: RawSpan) -> Bool {
+        guard var login = clientLogins[client], login.isFromCache else { return false }
+        lookupCache.forget(lookupKey(login))
+        login.isFromCache = false
+        login.isFound = false
+        login.secret = .none
+        login.userName = login.requestedName
+        login.user = knownUser(login.userName)
+        login.proof = [UInt8](copying: proof)
+        clientLogins[client] = login
+        return lookUp(client)
     }
 
-    private mutating func row(_ body: RawSpan) -> Step {
-        var reader = MessageReader(body)
-        do throws(WireError) {
-            guard try reader.readInt16() == 2 else { return .wrong("gave other than two columns") }
-            guard let name = try Lookup.value(&reader), !name.isEmpty, name.count < 128 else {
-                return .wrong("gave no name that a user can have")
-            }
-            let secret = try Lookup.value(&reader)
-            // No secret is one that nobody can prove to know.
-            user = LookupUser(name: name, secret: secret.map { StoredSecret($0) } ?? .none)
-            return .goOn
-        } catch {
-            return .wrong("sent a broken row")
-        }
-    }
-
-    private static func value(_ reader: inout MessageReader) throws(WireError) -> [UInt8]? {
-        let length = try reader.readInt32()
-        guard length >= 0 else { return nil }
-        return [UInt8](copying: try reader.readBytes(Int(length)))
+    /// A proof that cannot be held against another secret has failed: the next login asks anew.
+    mutating func forgetLookup(_ login: ClientLogin) {
+        if login.isFromCache { lookupCache.forget(lookupKey(login)) }
     }
 }

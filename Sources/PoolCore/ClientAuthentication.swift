@@ -114,7 +114,8 @@ extension PoolCore {
         return Consumption(consumed: count, needed: 0)
     }
 
-    private mutating func answer(_ client: Handle<Client>, _ body: RawSpan) {
+    /// What the client gives as proof, or a step of it.
+    mutating func answer(_ client: Handle<Client>, _ body: RawSpan) {
         guard let login = clientLogins[client] else { return }
         switch login.exchange {
         case .none, .finished:
@@ -124,11 +125,7 @@ extension PoolCore {
                 return refuse(client, .emptyPassword)
             }
             let isRight = login.isKnown && login.secret.matches(password: password, user: login.userName)
-            if isRight {
-                authenticated(client)
-            } else {
-                refuse(client, .authentication(.password, user: userName(login)))
-            }
+            judge(client, isRight, body)
         case .md5(let salt):
             guard let response = PasswordMessage.password(in: body) else {
                 return refuse(client, .emptyPassword)
@@ -136,14 +133,17 @@ extension PoolCore {
             let isRight =
                 login.isKnown
                 && login.secret.matches(md5Response: response, user: login.userName, salt: salt)
-            if isRight {
-                authenticated(client)
-            } else {
-                refuse(client, .authentication(.password, user: userName(login)))
-            }
+            judge(client, isRight, body)
         case .scram(var exchange):
             answerScram(client, login, &exchange, body)
         }
+    }
+
+    private mutating func judge(_ client: Handle<Client>, _ isRight: Bool, _ proof: RawSpan) {
+        if isRight { return authenticated(client) }
+        if askAnew(client, proof) { return }
+        let name = clientLogins[client].map { userName($0) } ?? ""
+        refuse(client, .authentication(.password, user: name))
     }
 
     private mutating func answerScram(
@@ -172,6 +172,7 @@ extension PoolCore {
         case .invalidMechanism:
             refuse(client, .invalidMechanism)
         case .failure:
+            forgetLookup(login)
             refuse(client, .authentication(.sasl, user: userName(login)))
         }
     }

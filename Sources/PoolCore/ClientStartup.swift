@@ -200,10 +200,9 @@ extension PoolCore {
             guard let role = consoleRole(client, login) else { return fail(client, .login(.notAllowed)) }
             login.consoleRole = role
         }
-        if let index = userIndex[login.userName], users[index].isKnown {
-            login.user = index
-            login.secret = users[index].secret
-        }
+        login.requestedName = login.userName
+        login.user = knownUser(login.userName)
+        if let user = login.user { login.secret = users[user].secret }
         if let problem = fullLimit(login) { return fail(client, problem) }
         login.method = configuration.settings.authType
         clientLogins[client] = login
@@ -212,6 +211,9 @@ extension PoolCore {
         if login.isTrustedOwner { return authenticated(client) }
         if !lookUp(client) { authenticate(client) }
     }
+
+    /// The user of `auth_file` or `[users]` of this name.
+    func knownUser(_ name: [UInt8]) -> Int? { userIndex[name].flatMap { users[$0].isKnown ? $0 : nil } }
 
     /// The limit that is known to be full before anybody has proved who he is.
     private func fullLimit(_ login: ClientLogin) -> ClientError? {
@@ -359,6 +361,8 @@ struct ClientLogin {
     /// The exchange that runs.
     var exchange = Exchange.none
 
+    /// The name the client gave; `userName` may become another.
+    var requestedName: [UInt8] = []
     /// The text of `auth_query` that is to find it.
     var lookupQuery: [UInt8] = []
     /// The server that was to look it up was lost, and another one is asked.
@@ -371,6 +375,8 @@ struct ClientLogin {
     var isUnknown = false
     /// It was found some time ago, and the secret may have changed.
     var isFromCache = false
+    /// What the client gave as proof, to be held against what is found now.
+    var proof: [UInt8]?
     /// What the client's proof has shown of the secret that `auth_query` found.
     var keys: ScramKeys?
 

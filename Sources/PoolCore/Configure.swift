@@ -12,6 +12,7 @@ extension PoolCore {
         configuration = new
         applyHotSettings()
         applyUsers(userList)
+        lookupCache.removeAll()
         applyDatabases(old)
         applyPeers()
         for slot in 0..<pools.slotLimit {

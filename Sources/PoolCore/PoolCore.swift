@@ -45,6 +45,8 @@ public struct PoolCore: ~Copyable {
     var serverLogins: [Handle<Server>: ServerLogin] = [:]
     /// What servers that run `auth_query` have answered so far.
     var lookups: [Handle<Server>: Lookup] = [:]
+    /// Whom they have found lately.
+    var lookupCache = LookupCache()
     /// The last secret that `auth_query` found was an md5 one: who has none is asked for the same proof as
     /// the others, and cannot tell that he has none.
     var looksUpMD5 = false

@@ -36,7 +36,7 @@ import Testing
                 == expected + [
                     "workers", "io_backend", "worker_hang_timeout", "max_pools", "busy_poll",
                     "control_dir", "metrics_listen", "metrics_pgbouncer_names", "log_format",
-                    "shutdown_timeout", "drain_delay", "test_keep_clients",
+                    "auth_query_cache", "shutdown_timeout", "drain_delay", "test_keep_clients",
                 ])
     }
 
@@ -84,7 +84,7 @@ import Testing
 
     @Test func rowsOfShowConfigCarryTheDefaults() {
         let rows = Configuration().configRows()
-        #expect(rows.count == 111)
+        #expect(rows.count == 112)
         for row in rows where row.key != "verbose" { #expect(row.value == row.defaultText, "\(row.key)") }
         #expect(rows.last { $0.key == "verbose" }?.value == "0")
         let port = rows.first { $0.key == "listen_port" }

@@ -34,35 +34,9 @@ import Testing
         #expect(rig.isOpen(client) == isRight)
     }
 
-    /// One SCRAM login of a client; answers the types of the messages it got.
-    private func scram(_ rig: Rig, _ user: String, _ password: String) -> (ConnectionID, String) {
-        let client = rig.client(user)
-        var types = rig.types(client)
-        var scram = ScramClient(credential: .password(Array(password.utf8)), nonce: Array(1...18))
-        let first = scram.clientFirst
-        rig.receive(
-            client,
-            Send.message("p", Send.text("SCRAM-SHA-256") + [0, 0, 0, UInt8(first.count)] + first))
-        let answer = rig.messages(client)
-        types += String(answer.map(\.type))
-        guard let data = answer.first?.body.dropFirst(4) else { return (client, types) }
-        do throws(ScramError) { try scram.receiveServerFirst(Array(data).rawSpan, known: nil) } catch {
-            return (client, types + " \(error)")
-        }
-        while !scram.step(iterations: 10_000) {}
-        rig.receive(client, Send.message("p", scram.clientFinal))
-        let end = rig.messages(client)
-        types += String(end.map(\.type))
-        if end.first?.type == "R", end.first?.body.prefix(4) == [0, 0, 0, 12] {
-            let isProven = scram.isServerProven(by: Array(end[0].body.dropFirst(4)).rawSpan)
-            #expect(isProven)
-        }
-        return (client, types)
-    }
-
     @Test func scramLetsInThoseWhoKnowThePassword() {
         let rig = Rig("auth_type = scram-sha-256", users: AuthenticationTests.users)
-        let (client, types) = scram(rig, "alice", "secret")
+        let (client, types) = rig.scram("alice", "secret")
         #expect(types == "RRR")
         #expect(rig.isOpen(client))
     }
@@ -71,7 +45,7 @@ import Testing
     @Test(arguments: ["alice", "eve", "empty"])
     func scramFailsForAllOthersAlike(user: String) {
         let rig = Rig("auth_type = scram-sha-256", users: AuthenticationTests.users)
-        let (client, types) = scram(rig, user, "wrong")
+        let (client, types) = rig.scram(user, "wrong")
         #expect(types == "RRE")
         #expect(!rig.isOpen(client))
         rig.expectEmptiness()
@@ -108,28 +82,13 @@ import Testing
 
     // MARK: To PostgreSQL
 
-    /// Plays PostgreSQL's side of SCRAM until the pooler's proof has come.
-    private func scramServer(_ rig: Rig, _ connection: ConnectionID, _ verifier: ScramVerifier) -> Bool {
-        _ = rig.messages(connection, isFirst: true)
-        rig.receive(connection, Send.message("R", [0, 0, 0, 10] + Send.text("SCRAM-SHA-256") + [0]))
-        var server = ScramServer(verifier: verifier, nonce: Array(1...18), isMock: false)
-        guard let initial = rig.messages(connection).first else { return false }
-        guard case .continue(let data) = server.receive(initial.body.rawSpan) else { return false }
-        rig.receive(connection, Send.message("R", [0, 0, 0, 11] + data))
-        rig.advance(milliseconds: 10)
-        guard let proof = rig.messages(connection).first else { return false }
-        guard case .success(let end, _) = server.receive(proof.body.rawSpan) else { return false }
-        rig.receive(connection, Send.message("R", [0, 0, 0, 12] + end) + Send.message("R", [0, 0, 0, 0]))
-        return true
-    }
-
     @Test func serversAreLoggedInToBySCRAMAgainAndAgain() {
         let rig = Rig("default_pool_size = 2", users: "\"alice\" \"secret\"\n")
         let verifier = ScramVerifier(deriving: Array("secret".utf8), salt: Array(1...16), iterations: 4096)
         let first = rig.client()
         for round in 0..<2 {
             let connection = rig.connectServer()
-            #expect(scramServer(rig, connection, verifier), "login \(round)")
+            #expect(rig.scramServer(connection, verifier), "login \(round)")
             rig.receive(connection, Send.ready())
             #expect(rig.record(of: connection)?.isReady == true)
             guard round == 0 else { break }
@@ -154,10 +113,10 @@ import Testing
         let verifier = ScramVerifier(deriving: Array("secret".utf8), salt: Array(1...16), iterations: 4096)
         let list = "\"alice\" \"\(String(decoding: verifier.text, as: UTF8.self))\"\n"
         let rig = Rig("auth_type = scram-sha-256\nmax_prepared_statements = 1", users: list)
-        let (client, _) = scram(rig, "alice", "secret")
+        let (client, _) = rig.scram("alice", "secret")
         let (new, bytes) = Rig.configuration("auth_type = scram-sha-256", users: list)
         rig.tell(.configuration(new, userList: bytes, epoch: 1))
-        #expect(scramServer(rig, rig.connectServer(), verifier))
+        #expect(rig.scramServer(rig.connectServer(), verifier))
         #expect(rig.isOpen(client))
     }
 }

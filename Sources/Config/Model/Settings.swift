@@ -119,6 +119,8 @@ public struct Settings: Equatable, Sendable {
     public var authUser: String?
     /// `auth_dbname`; `nil` when the query runs in the client's own database.
     public var authDatabaseName: String?
+    /// `auth_query_cache`.
+    public var authQueryCacheNanoseconds: UInt64 = 0
     /// `admin_users`.
     public var adminUsers: [String] = []
     /// `stats_users`.

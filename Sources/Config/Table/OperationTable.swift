@@ -9,6 +9,19 @@ extension SettingTable {
         ]
     }()
 
+    static let ownAuthentication: [SettingField<Settings>] = {
+        let row = SettingRows<Settings>(section: .pgbouncer, group: .authentication)
+        return [
+            row.seconds(
+                "auth_query_cache", "0", \.authQueryCacheNanoseconds,
+                """
+                How long a worker uses again what auth_query has found. A password that does not fit it is \
+                held against what the query finds then; with SCRAM, only the next login is. 0 asks at every \
+                login.
+                """)
+        ]
+    }()
+
     static let ending: [SettingField<Settings>] = {
         let row = SettingRows<Settings>(section: .pgbouncer, group: .process)
         return [
