@@ -71,7 +71,7 @@ struct Options {
     private static func stop() -> Never {
         print(
             "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
-                + "[--scope simple | extended | faults | harsh | several] "
+                + "[--scope simple | extended | faults | harsh | several | logins] "
                 + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]\n"
                 + "   or: simulate --explore [--short] [--scenario WORDS] [--states COUNT] "
                 + "[--flaw \(Flaw.allCases.map(\.rawValue).joined(separator: " | "))]")

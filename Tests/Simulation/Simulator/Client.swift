@@ -52,6 +52,9 @@ final class Client: FarEnd {
     /// What it sent last is of a group whose Sync is missing: the query goes on, even if all is answered.
     private var isInGroup = false
     private let cancels: Bool
+    /// It is nobody that PostgreSQL knows, or gives a wrong password.
+    private let isStranger: Bool
+    private let userName: String
 
     var script: Script!
     private var isWaitingForTime = false
@@ -73,6 +76,10 @@ final class Client: FarEnd {
         }
         self.startup = startup
         cancels = random.chance(world.setup.cancelPercent)
+        let isUnknown = world.setup.looksUp ? random.chance(10) : false
+        let isWrong = world.setup.asksForPasswords ? random.chance(10) : false
+        isStranger = isUnknown || isWrong
+        userName = isUnknown ? "x\(number)" : "u\(user)"
         ideal = Session(
             settings: Session.Settings(
                 user: "u\(user)", database: "r\(database)", reportsAtOnce: world.setup.reportsAtOnce),
@@ -97,8 +104,8 @@ final class Client: FarEnd {
         socket = accepted
         world.statistics.sessions += 1
         let wishes = startup.sorted { $0.key < $1.key }
-        world.trace.note(world.now, "\(name) connects to d\(database) as u\(user), \(wishes)")
-        var parameters = [(name: "user", value: "u\(user)"), (name: "database", value: "d\(database)")]
+        world.trace.note(world.now, "\(name) connects to d\(database) as \(userName), \(wishes)")
+        var parameters = [(name: "user", value: userName), (name: "database", value: "d\(database)")]
         for name in startup.keys.sorted() { parameters.append((name, startup[name]!)) }
         world.write(socket, Frontend.startup(parameters))
     }
@@ -215,6 +222,7 @@ final class Client: FarEnd {
     private func login(_ message: Message) {
         switch message.type {
         case UInt8(ascii: "R"):
+            if message.body == [0, 0, 0, 3], world.setup.asksForPasswords { return givePassword() }
             if message.body != [0, 0, 0, 0] { world.fail("\(name) is asked for a password") }
         case UInt8(ascii: "S"):
             var fields = FieldReader(message.body)
@@ -222,6 +230,7 @@ final class Client: FarEnd {
             welcomeParameters[name] = fields.text()
         case UInt8(ascii: "K"): key = message.body
         case UInt8(ascii: "Z"):
+            if isStranger { world.fail("\(name) is let in, whom nobody knows") }
             if welcomeParameters != ideal.parameters {
                 world.fail("\(name) is welcomed with \(welcomeParameters), not \(ideal.parameters)")
             }
@@ -229,6 +238,17 @@ final class Client: FarEnd {
         case UInt8(ascii: "E"): dismiss(message)
         default: world.fail("\(name) gets \(message.words(fromClient: false)) while it logs in")
         }
+    }
+
+    private func givePassword() {
+        let right = world.passwords[userName] ?? "none"
+        world.write(socket, Message("p", Array((isStranger ? "wrong" : right).utf8) + [0]).bytes)
+    }
+
+    /// Whether somebody who cannot prove who he is has been told so.
+    private func isRightlyRefused(_ message: Message) -> Bool {
+        let state = message.field("C")
+        return isStranger && (state == "28P01" || state == "28000")
     }
 
     private func answer(_ message: Message) {
@@ -262,6 +282,7 @@ final class Client: FarEnd {
         let state = message.field("C")
         world.statistics.lost += 1
         isDismissed = true
+        if isRightlyRefused(message) { return }
         isAnnounced = state == "57P01"
         checkDeadline(message.field("M"))
         if message.field("M").hasPrefix("server conn crashed") { world.toldOfBrokenServers += 1 }

@@ -14,6 +14,9 @@ extension World {
     /// Plans faults for the time in which the clients are at work.
     func planFaults() {
         guard setup.hasFaults else { return }
+        if setup.changesPasswords {
+            schedule(after: UInt64(random.below(2000)) * 1_000_000) { self.changePassword() }
+        }
         for _ in 0..<random.number(1...4) {
             let time = UInt64(random.below(3000)) * 1_000_000
             if setup.workers > 1, random.chance(40) {
@@ -34,6 +37,14 @@ extension World {
             default: schedule(after: time) { self.breakClient() }
             }
         }
+    }
+
+    /// Somebody has another password now.
+    private func changePassword() {
+        let user = "u\(random.below(setup.users))"
+        passwords[user]? += "x"
+        hasChangedPasswords = true
+        trace.note(now, "\(user) has another password")
     }
 
     /// A server process ends, announced or not.

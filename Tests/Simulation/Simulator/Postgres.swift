@@ -76,6 +76,10 @@ final class Backend: FarEnd {
     /// The message that takes long, while it does.
     private var running: Message?
     private var hasStarted = false
+    /// Whose password it waits for.
+    private var awaitsPassword: String?
+    /// What it answers when it is asked for a user's secret.
+    private var lookup = LookupAnswer()
 
     init(_ world: World, number: Int) {
         self.world = world
@@ -174,13 +178,40 @@ final class Backend: FarEnd {
             self.session = session
             return answer()
         }
-        session.greet(processID: processID, secret: secret)
         self.session = session
+        if world.setup.looksUp {
+            awaitsPassword = parameters["user"]
+            return world.write(socket, Message("R", [0, 0, 0, 3]).bytes)
+        }
+        greet()
+    }
+
+    private func greet() {
+        session?.greet(processID: processID, secret: secret)
+        answer()
+    }
+
+    /// The pooler logs in as somebody.
+    private func check(_ message: Message, of user: String) {
+        awaitsPassword = nil
+        let given = String(decoding: message.body.dropLast(), as: UTF8.self)
+        let right = user == "asker" ? Setup.askersPassword : world.passwords[user] ?? "none"
+        if message.type == UInt8(ascii: "p"), given == right { return greet() }
+        world.trace.note(world.now, "server \(number) is given \(given) for \(user)")
+        if !world.hasChangedPasswords { world.fail("server \(number) is given \(given) for \(user)") }
+        session?.terminate(
+            Refusal(state: "28P01", text: "password authentication failed for user \"\(user)\""))
         answer()
     }
 
     private func perform(_ message: Message) {
+        if let user = awaitsPassword { return check(message, of: user) }
         guard var trial = session else { return }
+        if trial.settings.user == "asker", "PBDES".utf8.contains(message.type) {
+            world.trace.note(world.now, "server \(number) <- \(message.words(fromClient: true))")
+            lookup.receive(message, world)
+            return world.write(socket, lookup.takeBytes())
+        }
         world.trace.note(world.now, "server \(number) <- \(message.words(fromClient: true))")
         trial.sleptMilliseconds = 0
         trial.isCancelled = false

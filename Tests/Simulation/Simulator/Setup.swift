@@ -14,6 +14,8 @@ public enum Scope: String, Sendable {
     case harsh
     /// And there are several workers, some of which die.
     case several
+    /// And users log in with passwords that only PostgreSQL knows; in every other world nothing goes wrong.
+    case logins
 }
 
 /// What a world is made of; everything follows from the seed.
@@ -64,7 +66,15 @@ struct Setup {
     var lowWater = 4096
     var heldLimit = 4096
 
-    var hasFaults: Bool { scope == .faults || scope == .harsh || scope == .several }
+    var hasFaults: Bool {
+        scope == .faults || scope == .harsh || scope == .several || scope == .logins && seed % 2 == 1
+    }
+    /// Users are in no list: PostgreSQL is asked.
+    var looksUp: Bool { scope == .logins }
+    /// Clients have to prove who they are.
+    var asksForPasswords = false
+    /// Passwords are changed meanwhile.
+    var changesPasswords = false
     /// Clients come when others who asked for a cancel have hung up without waiting for its end:
     /// what was the one's place in a worker is the other's then.
     var hasLatecomers: Bool { workers > 1 && cancelPercent > 0 && seed / 2 % 4 == 3 }
@@ -93,12 +103,30 @@ struct Setup {
         heldLimit = random.pick([100, 4096])
         pipelines = random.chance(60)
         addLines(&random)
-        guard scope == .several else { return }
-        workers = random.pick([2, 2, 3])
+        guard scope == .several || scope == .logins else { return }
+        workers = scope == .logins ? random.pick([1, 2, 3]) : random.pick([2, 2, 3])
         clients += random.number(1...4)
         poolSize = random.pick([1, 1, 2, 3])
         movesClients = random.chance(60)
+        if scope == .logins { addLogins(&random) }
     }
+
+    private mutating func addLogins(_ random: inout Random) {
+        users = random.number(1...3)
+        asksForPasswords = random.chance(70)
+        changesPasswords = hasFaults && random.chance(40)
+        lines.append("auth_user = asker")
+        lines.append("auth_query = \(Setup.lookupQuery)")
+        if random.chance(50) { lines.append("auth_dbname = d0") }
+        if random.chance(40) { lines.append("auth_query_cache = 1") }
+        // Strangers are refused; and who cannot be looked up is told nothing else.
+        excuses.formUnion(hasFaults ? ["F0000"] : [])
+        if changesPasswords { excuses.formUnion(["28P01", "08006"]) }
+    }
+
+    /// What users are looked up with, and the password of the user who does.
+    static let lookupQuery = "select name, secret from secrets where name = $1"
+    static let askersPassword = "asks"
 
     private mutating func addLines(_ random: inout Random) {
         if mode == .statement || random.chance(20) { lines.append("server_round_robin = 1") }
@@ -143,7 +171,7 @@ struct Setup {
         ini += """
             [pgbouncer]
             listen_addr = 127.0.0.1
-            auth_type = trust
+            auth_type = \(asksForPasswords ? "plain" : "trust")
             auth_file = users
             server_tls_sslmode = disable
             pool_mode = \(mode.rawValue)
@@ -152,7 +180,9 @@ struct Setup {
 
             """
         for line in lines { ini += line + "\n" }
-        let list = (0..<users).map { "\"u\($0)\" \"\"\n" }.joined()
+        let list =
+            looksUp
+            ? "\"asker\" \"\(Setup.askersPassword)\"\n" : (0..<users).map { "\"u\($0)\" \"\"\n" }.joined()
         let image = ConfigurationImage(
             path: "ini",
             files: [

@@ -26,6 +26,10 @@ final class World {
     private var latecomers: [Client] = []
     let statistics = Statistics()
     let trace: Trace
+    /// The passwords that PostgreSQL knows, by user, where users are looked up.
+    var passwords: [String: String] = [:]
+    /// Passwords have been changed.
+    var hasChangedPasswords = false
     /// What has gone wrong first.
     private(set) var failure: String?
     /// SQLSTATEs that a client may be sent away with, because of what has been done to the world.
@@ -71,6 +75,7 @@ final class World {
             workers.append(Worker(self, index: index, incarnation: 1))
         }
         postgres = Postgres(self)
+        for user in 0..<setup.users { passwords["u\(user)"] = "p\(user)" }
     }
 
     deinit { memory.deallocate() }

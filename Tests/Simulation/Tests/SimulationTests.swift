@@ -22,6 +22,9 @@ import Testing
     @Test(arguments: 1...60 as ClosedRange<UInt64>)
     func severalWorkersAreOnePool(seed: UInt64) { expectAllWell(.several, seed) }
 
+    @Test(arguments: 1...60 as ClosedRange<UInt64>)
+    func whoIsLookedUpIsWhoHeSays(seed: UInt64) { expectAllWell(.logins, seed) }
+
     /// Worlds that failed: a Sync long after its group was answered, which the oracle took for a new query.
     @Test(arguments: [772_471, 772_820] as [UInt64])
     func aQueryLastsUntilItsSync(seed: UInt64) { expectAllWell(.several, seed) }
