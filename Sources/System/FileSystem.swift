@@ -22,6 +22,20 @@ public enum FileSystem {
         }
     }
 
+    /// The names in a folder, in no order, without `.` and `..`; `nil` when it cannot be read.
+    public static func names(in folder: String) -> [String]? {
+        guard let directory = unsafe opendir(folder) else { return nil }
+        defer { unsafe closedir(directory) }
+        var names: [String] = []
+        while let entry = unsafe readdir(directory) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
     /// A descriptor to read a file by, close-on-exec, the caller's; `nil` when it cannot be had.
     public static func open(_ path: String) -> Int32? {
         let descriptor = unsafe clinux_open(path, O_RDONLY | O_NOCTTY, 0)
