@@ -37,7 +37,11 @@ extension PoolCore {
             send(clients[client].connection, from: start)
         case .scramSHA256:
             beginScram(client, login)
-        case .cert, .hba, .ldap, .pam:
+        case .hba:
+            authenticateByRules(client, login)
+        case .cert:
+            authenticateByCertificate(client, login, nil)
+        case .ldap, .pam:
             // Refused when the configuration was read.
             refuse(client, .configuration)
         }
@@ -179,7 +183,7 @@ extension PoolCore {
 
     private func userName(_ login: ClientLogin) -> String { String(decoding: login.userName, as: UTF8.self) }
 
-    private mutating func refuse(_ client: Handle<Client>, _ fault: LoginFault) {
+    mutating func refuse(_ client: Handle<Client>, _ fault: LoginFault) {
         if let login = clientLogins[client] {
             let start = output.count
             appendClientPrefix(client)

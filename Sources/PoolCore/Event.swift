@@ -1,4 +1,4 @@
-import Auth
+public import Auth
 public import Base
 public import Config
 public import SharedState
@@ -21,6 +21,8 @@ public struct ClientOrigin: Sendable {
     public var peerUserID: Int64
     /// Whether the Unix peer runs under the pooler's own user id.
     public var isOwnUser: Bool
+    /// What the system calls the user of a Unix peer; empty when nobody wanted to know, or it has no name.
+    public var peerUserName: [UInt8] = []
 
     /// An origin with all its parts.
     public init(
@@ -89,8 +91,9 @@ public enum Event {
     case workerEnded(Int)
     /// The supervisor passes on an order.
     case order(Order)
-    /// The supervisor passes on a new configuration, already validated, with its user list.
-    indirect case configuration(Configuration, userList: [UInt8], epoch: UInt64)
+    /// The supervisor passes on a new configuration, already validated, with its user list and rules.
+    indirect case configuration(
+        Configuration, userList: [UInt8], rules: AccessRules = AccessRules(), epoch: UInt64)
     /// Time has passed: deadlines, retries, upkeep. Due when `PoolCore.nextUpkeep` is reached.
     case upkeep
 }

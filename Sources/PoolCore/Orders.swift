@@ -36,8 +36,9 @@ extension PoolCore {
         case .order(let order):
             lastEpoch = max(lastEpoch, order.epoch)
             carryOut(order)
-        case .configuration(let configuration, let userList, let epoch):
+        case .configuration(let configuration, let userList, let rules, let epoch):
             lastEpoch = max(lastEpoch, epoch)
+            accessRules = rules
             apply(configuration, userList: userList)
             actions.append(.acknowledge(epoch: epoch))
         case .upkeep: upkeep()

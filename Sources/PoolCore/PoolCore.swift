@@ -1,4 +1,4 @@
-import Auth
+public import Auth
 public import Base
 public import Config
 public import SharedState
@@ -64,6 +64,8 @@ public struct PoolCore: ~Copyable {
 
     // Configuration.
     var configuration: Configuration
+    /// How clients prove who they are where `auth_type` is hba.
+    var accessRules: AccessRules
     let identity: WorkerIdentity
     let segment: Segment
     let block: WorkerBlock
@@ -122,13 +124,14 @@ public struct PoolCore: ~Copyable {
     /// - Parameters:
     ///   - configuration: already validated.
     ///   - userList: the bytes of `auth_file`.
+    ///   - rules: what `auth_hba_file` says.
     ///   - identity: which worker this is.
     ///   - capacities: how many records of each kind there may be.
     ///   - segment: the shared segment; this worker writes its own block of it.
     ///   - seed: for choices that need no secrecy.
     public init(
-        configuration: Configuration, userList: [UInt8], identity: WorkerIdentity,
-        capacities: Capacities, segment: Segment, seed: UInt64
+        configuration: Configuration, userList: [UInt8], rules: AccessRules = AccessRules(),
+        identity: WorkerIdentity, capacities: Capacities, segment: Segment, seed: UInt64
     ) {
         let secrets = segment.secrets
         clients = Slab(capacity: capacities.clients)
@@ -139,6 +142,7 @@ public struct PoolCore: ~Copyable {
         parameters = Parameters(extra: configuration.settings.trackExtraParameters)
         statements = Statements(capacity: capacities.statements, key: secrets.instance)
         self.configuration = configuration
+        accessRules = rules
         self.identity = identity
         lastEpoch = identity.epoch
         self.segment = segment

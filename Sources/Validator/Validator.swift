@@ -1,4 +1,5 @@
 import Auth
+import Base
 import Config
 public import System
 import TLS
@@ -49,6 +50,8 @@ public enum Validator {
             return ValidationOutcome(image: nil, lines: lines)
         }
         lines += userListLines(configuration.settings.authFile, image)
+        var image = image
+        lines += ruleLines(configuration.settings, &image)
         let failures = machineFailures(configuration.settings) + tlsFailures(configuration)
         lines += failures.map { ValidationOutcome.Line(isError: true, text: "\(image.path): \($0)") }
         return ValidationOutcome(image: failures.isEmpty ? image.encode() : nil, lines: lines)
@@ -84,6 +87,37 @@ public enum Validator {
             }
         }
         return failures
+    }
+
+    /// What is the matter with rules and maps; reads all they name into the image.
+    ///
+    /// They are read whatever `auth_type` is, because SET can change that; but only rules in force are spoken
+    /// of.
+    private static func ruleLines(
+        _ settings: Settings, _ image: inout ConfigurationImage
+    ) -> [ValidationOutcome.Line] {
+        var files = image.files
+        func read(_ path: String) -> [UInt8]? {
+            if let known = files.first(where: { $0.path.utf8.elementsEqual(path.utf8) }) {
+                return known.bytes
+            }
+            guard let bytes = try? FileSystem.read(path) else { return nil }
+            files.append(ConfigurationImage.File(path: path, bytes: bytes))
+            return bytes
+        }
+        func list(_ folder: String) -> [String]? {
+            guard let names = FileSystem.names(in: folder) else { return nil }
+            files.append(ConfigurationImage.File(folder: folder, names: names))
+            return names
+        }
+        let found = AccessRules.parse(
+            settings.authHBAFile, maps: settings.authIdentFile,
+            files: AccessFiles(read: read, list: list) { text throws(TextPattern.Malformed) in
+                try TextPattern(compiling: text)
+            })
+        image.files = files
+        guard settings.authType == .hba else { return [] }
+        return found.diagnostics.map { ValidationOutcome.Line(isError: false, text: $0.description) }
     }
 
     /// What this machine does not have that the settings name.

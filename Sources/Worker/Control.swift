@@ -92,7 +92,10 @@ extension WorkerLoop {
         }
         configuration = effective
         connectionOptions = ConnectionOptions(configuration.settings)
-        tell(.configuration(effective, userList: image.userList(of: effective), epoch: epoch))
+        tell(
+            .configuration(
+                effective, userList: image.userList(of: effective), rules: image.rules(of: effective),
+                epoch: epoch))
     }
 
     /// Serves a connection that somebody else has accepted.
@@ -209,6 +212,25 @@ extension ConfigurationImage {
     /// The user list that a configuration names; empty when there is none.
     func userList(of configuration: Configuration) -> [UInt8] {
         configuration.settings.authFile.flatMap { bytes(of: $0) } ?? []
+    }
+}
+
+extension ConfigurationImage {
+    /// The rules that a configuration names; none, by which nobody is let in, unless it is them that say how
+    /// clients prove who they are.
+    func rules(of configuration: Configuration) -> AccessRules {
+        let settings = configuration.settings
+        guard settings.authType == .hba else { return AccessRules() }
+        let networks = NetworkInterfaces.addresses.compactMap {
+            Network(NetworkAddress(bytes: $0.bytes), mask: NetworkAddress(bytes: $0.mask))
+        }
+        let files = AccessFiles(read: bytes, list: names) { text throws(TextPattern.Malformed) in
+            try TextPattern(compiling: text)
+        }
+        // What there is to say has been said by who checked the configuration.
+        return AccessRules.parse(
+            settings.authHBAFile, maps: settings.authIdentFile, networks: networks, files: files
+        ).rules
     }
 }
 

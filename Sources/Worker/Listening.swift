@@ -112,12 +112,16 @@ extension WorkerLoop {
     private func origin(of descriptor: Int32, _ listener: WorkerListener) -> ClientOrigin {
         guard listener.family == .tcp else {
             let peer = Socket.peerCredentials(of: descriptor)
-            return ClientOrigin(
+            var origin = ClientOrigin(
                 address: "unix", port: Int(listener.port), localAddress: "unix",
                 localPort: Int(listener.port),
                 isUnix: true, peerProcessID: peer?.processID ?? -1,
                 peerUserID: peer.map { Int64($0.userID) } ?? -1,
                 isOwnUser: peer?.userID == ownUserID)
+            if core.wantsPeerNames, let peer, let name = Accounts.userName(id: peer.userID) {
+                origin.peerUserName = Array(name.utf8)
+            }
+            return origin
         }
         let remote = Socket.peerAddress(of: descriptor)
         let local = Socket.localAddress(of: descriptor)

@@ -53,6 +53,7 @@ public enum Worker {
         let zone = LocalTime(realNanoseconds: Clock.realNanoseconds)
         let core = PoolCore(
             configuration: configuration, userList: image.userList(of: configuration),
+            rules: image.rules(of: configuration),
             identity: WorkerIdentity(
                 index: context.index, incarnation: context.incarnation, epoch: context.epoch,
                 timeZoneOffsetSeconds: Int(zone.offsetSeconds), timeZoneName: zone.zone),

@@ -87,7 +87,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "auth_type = hba", "auth_type = ldap", "auth_type = pam",
+        "auth_type = ldap", "auth_type = pam",
         "auth_dbname = pgbouncer", "client_tls_sslmode = allow",
         "unix_socket_dir =",
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
@@ -101,6 +101,14 @@ import Testing
         let errors = parse("[pgbouncer]\n\(line)").errors
         #expect(errors.count == 1)
         #expect(errors.first?.line == 2)
+    }
+
+    @Test func rulesThatLetNobodyInAreWarnedAbout() {
+        let missing = told("[pgbouncer]\nauth_type = hba\nauth_file = u\nauth_hba_file = nowhere")
+        #expect(
+            missing.contains("test.ini:4: auth_hba_file \"nowhere\" cannot be read: nobody can log in"))
+        let unset = told("[pgbouncer]\nauth_type = hba\nauth_file = u")
+        #expect(unset.contains("test.ini:2: auth_type = hba without auth_hba_file: nobody can log in"))
     }
 
     @Test func theQueryForSecretsCannotRunOnTheConsole() {

@@ -162,12 +162,12 @@ final class Rig {
     }
 
     /// A new connection from a client.
-    func accept() -> ConnectionID {
+    func accept(
+        _ origin: ClientOrigin = ClientOrigin(
+            address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)
+    ) -> ConnectionID {
         let connection = makeConnection()
-        tell(
-            .accepted(
-                connection,
-                ClientOrigin(address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)))
+        tell(.accepted(connection, origin))
         return connection
     }
 

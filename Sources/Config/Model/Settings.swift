@@ -121,6 +121,10 @@ public struct Settings: Equatable, Sendable {
     public var authDatabaseName: String?
     /// `auth_query_cache`.
     public var authQueryCacheNanoseconds: UInt64 = 0
+    /// The file of rules, with `auth_type = hba`; `nil` when there is none.
+    public var authHBAFile: String?
+    /// The file of maps that rules name; `nil` when there is none.
+    public var authIdentFile: String?
     /// `admin_users`.
     public var adminUsers: [String] = []
     /// `stats_users`.

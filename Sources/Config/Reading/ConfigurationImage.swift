@@ -14,6 +14,11 @@ public struct ConfigurationImage: Equatable, Sendable {
             self.path = path
             self.bytes = bytes
         }
+
+        /// A folder, with the names in it.
+        public init(folder: String, names: [String]) {
+            self.init(path: folder + "/", bytes: Array(names.joined(separator: "\n").utf8))
+        }
     }
 
     /// Why bytes are no image.
@@ -26,8 +31,9 @@ public struct ConfigurationImage: Equatable, Sendable {
 
     /// The file everything begins with.
     public var path: String
-    /// All files that could be read: the first one, those it includes, the user list, keys and
-    /// certificates.
+    /// All files that could be read: the first one, those it includes, the user list, keys and certificates,
+    /// and rules with all that they include. A folder is a file with a slash at its end: the names in it, one
+    /// a line.
     public var files: [File]
     /// Whether listening sockets were handed to us by a service manager.
     public var listenersArePassed: Bool
@@ -68,7 +74,10 @@ public struct ConfigurationImage: Equatable, Sendable {
         }
         var parser = ConfigurationParser(path: path)
         parser.parse { recorded($0) }
-        if let userList = parser.configuration.settings.authFile { _ = recorded(userList) }
+        let settings = parser.configuration.settings
+        for path in [settings.authFile, settings.authHBAFile, settings.authIdentFile] {
+            if let path { _ = recorded(path) }
+        }
         parser.loadTLS { recorded($0) }
         self = image
     }
@@ -82,6 +91,13 @@ public struct ConfigurationImage: Equatable, Sendable {
     /// The bytes of a file; `nil` when it was not read.
     public func bytes(of path: String) -> [UInt8]? {
         files.first { $0.path.utf8.elementsEqual(path.utf8) }?.bytes
+    }
+
+    /// The names in a folder; `nil` when it was not read.
+    public func names(in folder: String) -> [String]? {
+        bytes(of: folder + "/").map { bytes in
+            bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+        }
     }
 
     private static let magic = Array("pgsluice image 2".utf8)

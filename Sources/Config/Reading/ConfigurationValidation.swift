@@ -85,11 +85,19 @@ struct ConfigurationValidation {
     private mutating func checkAuthentication(canRead: (String) -> Bool) {
         let settings = configuration.settings
         switch settings.authType {
-        case .cert, .hba, .ldap, .pam:
+        case .ldap, .pam:
             error(
                 "auth_type",
                 "auth_type = \(settings.authType.rawValue) is not available in this release, which has "
-                    + "scram-sha-256, md5, plain, trust and any")
+                    + "scram-sha-256, md5, plain, cert, hba, trust and any")
+        case .cert where settings.clientTLS.mode != .verifyFull:
+            error("auth_type", "auth_type = cert needs client_tls_sslmode = verify-full")
+        case .hba:
+            checkRules(canRead: canRead)
+        case .cert:
+            if settings.authFile == nil, !hasAuthUser {
+                warn("auth_type", "auth_type = cert without auth_file: nobody can log in")
+            }
         case .trust, .plain, .md5, .scramSHA256:
             if settings.authFile == nil, !hasAuthUser {
                 warn(
@@ -121,6 +129,23 @@ struct ConfigurationValidation {
     /// Whether clients can ask for a database of this name.
     private func isServed(_ name: String) -> Bool {
         configuration.autoDatabase != nil || configuration.databases.contains { $0.name == name }
+    }
+
+    private mutating func checkRules(canRead: (String) -> Bool) {
+        let settings = configuration.settings
+        if let file = settings.authHBAFile {
+            if !canRead(file) {
+                warn("auth_hba_file", "auth_hba_file \"\(file)\" cannot be read: nobody can log in")
+            }
+        } else {
+            warn("auth_type", "auth_type = hba without auth_hba_file: nobody can log in")
+        }
+        if settings.authFile == nil, !hasAuthUser {
+            warn("auth_type", "auth_type = hba without auth_file: no rule lets a user in that is not listed")
+        }
+        if let file = settings.authIdentFile, !canRead(file) {
+            warn("auth_ident_file", "auth_ident_file \"\(file)\" cannot be read: it has no maps")
+        }
     }
 
     private mutating func checkTLS() {

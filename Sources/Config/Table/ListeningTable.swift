@@ -46,12 +46,23 @@ extension SettingTable {
                 "auth_type", "md5", \.authType,
                 """
                 How clients prove who they are. With md5, users whose secret is stored for SCRAM log in by \
-                SCRAM. cert, hba, ldap and pam are refused by this release.
+                SCRAM. With hba, rules say it for each login. cert needs client_tls_sslmode = verify-full. \
+                ldap and pam are refused by this release.
                 """),
             row.optionalText(
                 "auth_file", nil, \.authFile, "The file with users and their passwords or secrets."),
-            row.unread("auth_hba_file", "", "The file with host-based access rules.").notYet,
-            row.unread("auth_ident_file", nil, "The file with user name maps for the rules.").notYet,
+            row.optionalText(
+                "auth_hba_file", "", \.authHBAFile,
+                """
+                The file with rules for auth_type = hba, as pg_hba.conf has them: who may come from where, \
+                and how they prove who they are.
+                """),
+            row.optionalText(
+                "auth_ident_file", nil, \.authIdentFile,
+                """
+                The file with the maps that rules name: who may log in as whom, known to the system or by a \
+                certificate under another name.
+                """),
             row.unread("auth_ldap_options", nil, "How an LDAP server is asked.").notYet,
             row.text(
                 "auth_query",

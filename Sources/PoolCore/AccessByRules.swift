@@ -1,0 +1,79 @@
+import Auth
+import Base
+import Config
+import Wire
+
+/// Logins with `auth_type = hba`: the first rule that matches says how the client proves who it is.
+extension PoolCore {
+    /// Whether the origin of a client over a Unix socket should tell what the system calls its user.
+    public var wantsPeerNames: Bool { accessRules.needPeerNames }
+
+    /// Looks for the rule of a login, and goes on with its method.
+    mutating func authenticateByRules(_ client: Handle<Client>, _ login: ClientLogin) {
+        guard let rule = accessRules.first(for: accessRequest(client, login)) else {
+            return refuse(client, .noMethod)
+        }
+        guard rule.method != .reject else { return refuse(client, .rejected) }
+        if let demand = rule.certificate, !hasCertificate(client, login, demand, rule) {
+            return refuse(client, .authentication(.certificate, user: text(login.userName)))
+        }
+        var login = login
+        switch rule.method {
+        case .reject: return
+        case .peer: return authenticateByPeer(client, login, rule)
+        case .cert: return authenticateByCertificate(client, login, rule)
+        case .trust: login.method = .trust
+        case .password: login.method = .plain
+        case .md5: login.method = .md5
+        case .scramSHA256: login.method = .scramSHA256
+        case .ldap: login.method = .ldap
+        case .pam: login.method = .pam
+        }
+        clientLogins[client] = login
+        authenticate(client)
+    }
+
+    private func accessRequest(_ client: Handle<Client>, _ login: ClientLogin) -> AccessRequest {
+        let origin = clientOrigins[client]
+        // Both names of the console mean the same, so a rule for either is a rule for it.
+        let names =
+            login.isForConsole ? ["pgbouncer", "pgsluice"].map { Array($0.utf8) } : [login.databaseName]
+        return AccessRequest(
+            databases: names, user: login.userName,
+            isPhysicalReplication: clients[client].replication == .physical, isLocal: origin?.isUnix ?? false,
+            isEncrypted: clientEncryptions[client] != nil,
+            address: origin.flatMap { $0.isUnix ? nil : NetworkAddress($0.address) })
+    }
+
+    /// The user that the kernel says is at the other end of the Unix socket.
+    private mutating func authenticateByPeer(
+        _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule
+    ) {
+        guard let origin = clientOrigins[client], origin.isUnix, !origin.peerUserName.isEmpty,
+            login.user != nil, rule.allows([origin.peerUserName], as: login.userName)
+        else { return refuse(client, .peer) }
+        authenticated(client)
+    }
+
+    /// A certificate that names the user, or by a rule's map somebody who may log in as the user.
+    mutating func authenticateByCertificate(
+        _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule?
+    ) {
+        let names = clientEncryptions[client]?.verifiedNames ?? []
+        guard login.user != nil, rule?.allows(names, as: login.userName) ?? names.contains(login.userName)
+        else { return refuse(client, .authentication(.certificate, user: text(login.userName))) }
+        authenticated(client)
+    }
+
+    private func hasCertificate(
+        _ client: Handle<Client>, _ login: ClientLogin, _ demand: CertificateDemand, _ rule: AccessRule
+    ) -> Bool {
+        let names = clientEncryptions[client]?.verifiedNames ?? []
+        switch demand {
+        case .verified: return !names.isEmpty
+        case .namesUser: return rule.allows(names, as: login.userName)
+        }
+    }
+
+    private func text(_ name: [UInt8]) -> String { String(decoding: name, as: UTF8.self) }
+}
