@@ -42,7 +42,7 @@ enum WorkersTable {
             ConsoleColumn("beat_age_ms", .int8), ConsoleColumn("cpu_ms", .int8),
         ]
         + RowsKind.worker.columns.dropFirst().map {
-            ConsoleColumn($0, $0 == "io_backend" ? .text : .int4)
+            ConsoleColumn($0, $0 == "io_backend" ? .text : $0.hasPrefix("logins_") ? .int8 : .int4)
         }
 
     /// One row per worker; NULL where one has not answered.

@@ -125,6 +125,11 @@ struct OwnMetrics {
             ("waiting_clients", "waiting_clients", .gauge, 1, "Clients that wait for a server."),
             ("servers", "servers", .gauge, 1, "Server connections of the worker."),
             ("idle_servers", "idle_servers", .gauge, 1, "Server connections that are free."),
+            (
+                "logins_failed", "login_failures", .counter, 1,
+                "Logins that failed by what the client said, or did not say in time."
+            ),
+            ("logins_refused", "login_refusals", .counter, 1, "Logins that were refused because of a limit."),
         ]
 
     private var workers: [MetricFamily] {

@@ -5,9 +5,9 @@ import SharedState
 public struct Client: Linked {
     /// Where the client is in its life.
     public enum State: UInt8, BitwiseCopyable {
-        /// Its first packets are awaited; in no list.
+        /// Its first packets are awaited; in `PoolCore.strangers`.
         case startup
-        /// It is being authenticated; in no list.
+        /// It is being authenticated; in `PoolCore.strangers` until that has succeeded.
         case authenticating
         /// Authenticated, and waiting for the pool's first server before it can be welcomed; in
         /// `Pool.welcomeWaiters`.
@@ -99,6 +99,8 @@ public struct Client: Linked {
     var isCounted = false
     /// A message to tell it that it waits has been sent in this wait.
     var isNotified = false
+    /// Among which strangers it is, until it has proved who it is.
+    var source: Handle<Strangers.Source> = .none
     /// What kind of replication connection it asked for.
     var replication: Replication = .none
     /// Protocol 3.2 was asked for: it can hold a long cancel key.

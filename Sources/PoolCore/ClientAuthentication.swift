@@ -121,6 +121,7 @@ extension PoolCore {
     /// What the client gives as proof, or a step of it.
     mutating func answer(_ client: Handle<Client>, _ body: RawSpan) {
         guard let login = clientLogins[client] else { return }
+        clients[client].lastActivity = now
         switch login.exchange {
         case .none, .finished:
             refuse(client, .passwordBeforeStartup)
@@ -192,6 +193,7 @@ extension PoolCore {
             output.append(" user=")
             output.append(login.userName)
             log(.log, from: start)
+            noteFailure(client, login)
         }
         fail(client, .login(fault))
     }
@@ -201,12 +203,16 @@ extension PoolCore {
     /// The client is who it says: into its pool, or to the console.
     mutating func authenticated(_ client: Handle<Client>) {
         guard var login = clientLogins[client] else { return }
+        strangerLeft(client)
         if login.isForConsole {
             if let user = login.user { clients[client].user = Int32(user) }
             clientLogins[client]?.exchange = .finished
             return actions.append(.openConsole(client))
         }
         if lifecycle.waitsForServers { return fail(client, .login(.shuttingDown)) }
+        let limit = configuration.settings.maxClientConnections
+        guard ledger.admit(limit: limit) else { return fail(client, .login(.limit(.instance(limit: limit)))) }
+        clients[client].isAdmitted = true
         // Looked up only now, or again: a reload may have come in between.
         login.database = databaseNumber(login.databaseName)
         guard let database = login.database else {

@@ -27,6 +27,7 @@ extension PoolCore {
         for index in 0..<32 { clients[client].secret[index] = entropy.takeByte() }
         scheduleUpkeep(within: PoolCore.busyUpkeep)
         actions.append(.serve(connection, client))
+        strangerArrived(client, origin)
     }
 
     /// Bytes of a client that has not sent its startup packet yet.
@@ -45,6 +46,7 @@ extension PoolCore {
             guard rest.byteCount >= length else { return Consumption(consumed: offset, needed: length) }
             let packet = rest.extracting(0..<length)
             offset += length
+            clients[client].lastActivity = now
             startupPacket(client, packet, isLast: offset == count)
             guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
             guard clients[client].state == .startup else {
@@ -188,11 +190,10 @@ extension PoolCore {
         if lacksTLS(client) { return fail(client, .login(.tlsRequired)) }
         if !isConsole {
             let limit = configuration.settings.maxClientConnections
-            guard ledger.admit(limit: limit) else {
-                return fail(client, .login(.limit(.instance(limit: limit))))
-            }
-            clients[client].isAdmitted = true
+            // Counted when it has proved who it is: strangers take no places from those who have.
+            if ledger.clientCount >= limit { return fail(client, .login(.limit(.instance(limit: limit)))) }
         }
+        if let problem = failureLimit(client, login) { return fail(client, problem) }
         if !isConsole, lifecycle.isShuttingDown { return fail(client, .login(.shuttingDown)) }
         // Nobody makes us remember a database before it is known who asks for it.
         if !isConsole { login.database = databaseIndex[login.databaseName] }

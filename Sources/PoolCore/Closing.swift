@@ -16,6 +16,9 @@ extension PoolCore {
             output.append(text: error.message)
             log(.warning, from: start)
         }
+        if clients[client].state == .startup || clients[client].state == .authenticating {
+            countFailedLogin(error)
+        }
         let server = clients[client].server
         let isCut =
             servers.contains(server) && servers[server].bodyRemaining > 0

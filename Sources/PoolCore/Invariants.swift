@@ -22,6 +22,7 @@ extension PoolCore {
     private func checkClients(_ faults: inout [String], _ holders: inout Holders) {
         var byDatabase: [Int: Int] = [:]
         var byUser: [Int: Int] = [:]
+        var strangerCount = 0
         for slot in 0..<clients.slotLimit {
             guard let handle = clients.handle(at: slot) else { continue }
             let client = clients[handle]
@@ -54,6 +55,13 @@ extension PoolCore {
             {
                 faults.append("client \(slot) has no server and things left to do with it")
             }
+            if client.state == .startup, client.source.isNone {
+                faults.append("client \(slot) has not logged in, and is not among the strangers")
+            }
+            if !PoolCore.isLoggingIn(client.state), !client.source.isNone {
+                faults.append("client \(slot) is \(client.state), and among the strangers")
+            }
+            if !client.source.isNone { strangerCount += 1 }
             let isInPool = !client.pool.isNone
             let mustBe = client.isCounted || client.isBeingLookedUp || isInPool && pools[client.pool].isPeer
             if isInPool != mustBe { faults.append("client \(slot) is counted, and in no pool") }
@@ -76,6 +84,7 @@ extension PoolCore {
                 faults.append("client \(slot) has a server, and its input is held")
             }
         }
+        if strangers.count != strangerCount { faults.append("\(strangers.count) strangers are counted") }
         for index in databases.indices where databases[index].clientCount != byDatabase[index, default: 0] {
             faults.append("database \(index) counts \(databases[index].clientCount) clients")
         }

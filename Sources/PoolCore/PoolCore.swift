@@ -55,6 +55,15 @@ public struct PoolCore: ~Copyable {
     /// Where clients and servers are connected, for display and logs.
     var clientOrigins: [Handle<Client>: ClientOrigin] = [:]
     var serverAddresses: [Handle<Server>: ServerAddress] = [:]
+    /// Clients that have not proved who they are.
+    var strangers: Strangers
+    /// How many of them there may be whatever the settings say.
+    let loginCapacity: Int
+    /// Logins that have failed lately.
+    var loginFailures = LoginFailures()
+    /// Logins of this worker that have failed, and those that were refused because of a limit.
+    var loginsFailed: UInt64 = 0
+    var loginsRefused: UInt64 = 0
     /// Clients whose connections are encrypted, and how.
     var clientEncryptions: [Handle<Client>: Encryption] = [:]
     /// Startup parameters of PostgreSQL that a replication client brought.
@@ -135,6 +144,8 @@ public struct PoolCore: ~Copyable {
     ) {
         let secrets = segment.secrets
         clients = Slab(capacity: capacities.clients)
+        strangers = Strangers(capacity: capacities.clients)
+        loginCapacity = max(1, capacities.logins)
         servers = Slab(capacity: capacities.servers)
         pools = Slab(capacity: capacities.pools)
         replies = Slab(capacity: capacities.replyChunks)
@@ -220,17 +231,20 @@ public struct Capacities: Sendable {
     public var pools: Int
     public var replyChunks: Int
     public var statements: Int
+    /// Clients that have not proved who they are, at most.
+    public var logins: Int
 
     /// Capacities with explicit numbers; the defaults serve a worker whose descriptors are the real limit.
     public init(
         clients: Int = 262_144, servers: Int = 32_768, pools: Int = 16_384, replyChunks: Int = 262_144,
-        statements: Int = 262_144
+        statements: Int = 262_144, logins: Int = .max
     ) {
         self.clients = clients
         self.servers = servers
         self.pools = pools
         self.replyChunks = replyChunks
         self.statements = statements
+        self.logins = logins
     }
 }
 

@@ -26,24 +26,28 @@ extension PoolCore {
 
     /// Appends the row of SHOW WORKERS, which the loop's kind completes.
     public func appendWorker(ioBackend: String, to rows: inout RowWriter) {
-        var (logins, waiting, idle) = (0, 0, 0)
+        var (waiting, idle) = (0, 0)
+        let logins = strangers.count
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
-            case .startup, .authenticating, .waitingForLookup, .lookingUp: logins += 1
             case .waiting, .waitingForWelcome: waiting += 1
-            case .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer: break
+            case .startup, .authenticating, .waitingForLookup, .lookingUp, .idle, .linked, .relayed,
+                .cancelling, .moving, .waitingForPeer:
+                break
             }
         }
         for slot in 0..<pools.slotLimit {
             if let pool = pools.handle(at: slot) { idle += pools[pool].count(Server.State.idle) }
         }
-        rows.beginRow(fieldCount: 8)
+        rows.beginRow(fieldCount: 10)
         for number in [identity.index, clients.count - logins, logins, waiting, servers.count, idle] {
             rows.append(number)
         }
         rows.append(pools.count)
         rows.append(ioBackend)
+        rows.append(loginsFailed)
+        rows.append(loginsRefused)
     }
 
     // MARK: Connections

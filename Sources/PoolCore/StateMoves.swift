@@ -10,6 +10,7 @@ extension PoolCore {
         let pool = clients[handle].pool
         precondition(
             PoolCore.canMove(from, state), "a client cannot go from one of these states to the other")
+        if !PoolCore.isLoggingIn(state) { strangerLeft(handle) }
         switch from {
         case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.remove(handle, in: &clients)
@@ -34,6 +35,15 @@ extension PoolCore {
         if PoolCore.waits(from) || PoolCore.waits(state) { publishWaiting(pool) }
     }
 
+    /// Whether a client in this state has still to prove who it is.
+    static func isLoggingIn(_ state: Client.State) -> Bool {
+        switch state {
+        case .startup, .authenticating, .waitingForLookup, .lookingUp: true
+        case .waiting, .waitingForPeer, .waitingForWelcome, .idle, .linked, .relayed, .cancelling, .moving:
+            false
+        }
+    }
+
     /// Whether a client in this state waits for a server.
     private static func waits(_ state: Client.State) -> Bool {
         switch state {
@@ -46,6 +56,7 @@ extension PoolCore {
     mutating func unlistClient(_ handle: Handle<Client>) {
         let state = clients[handle].state
         let pool = clients[handle].pool
+        strangerLeft(handle)
         switch state {
         case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.remove(handle, in: &clients)

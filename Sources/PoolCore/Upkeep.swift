@@ -209,6 +209,7 @@ extension PoolCore {
                 return fail(client, .timeout(error))
             }
         }
+        guard meetsStepDeadline(client) else { return }
         let limit = configuration.settings.clientLoginTimeoutNanoseconds
         guard limit > 0, now &- clients[client].connectedAt >= limit else { return }
         let isWaiting = clients[client].state == .waitingForWelcome

@@ -121,7 +121,7 @@ public enum RowsKind: UInt8, CaseIterable, Sendable {
         case .worker:
             [
                 "worker", "clients", "login_clients", "waiting_clients", "servers", "idle_servers", "pools",
-                "io_backend",
+                "io_backend", "logins_failed", "logins_refused",
             ]
         case .memory: ["name", "size", "used", "free", "memtotal"]
         case .waiters:

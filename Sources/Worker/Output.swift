@@ -240,8 +240,17 @@ extension WorkerLoop {
         self[connection].isHeld = false
         dropHeld(connection)
         lingering.append((connection, core.now + WorkerLoop.lingerNanoseconds))
+        if lingering.count > lingerLimit { cutLingering() }
         armReceive(connection)
         if !self[connection].isSending { markDirty(connection) }
+    }
+
+    /// Waits no longer for those who have had most time: so many wait that descriptors might run out.
+    @inline(never)
+    private mutating func cutLingering() {
+        let count = max(1, lingering.count / 4)
+        for entry in lingering.prefix(count) where contains(entry.connection) { beginClose(entry.connection) }
+        lingering.removeFirst(count)
     }
 
     /// Says farewell to PostgreSQL at once, false when something else is still to be sent before: the

@@ -57,7 +57,7 @@ public enum Worker {
             identity: WorkerIdentity(
                 index: context.index, incarnation: context.incarnation, epoch: context.epoch,
                 timeZoneOffsetSeconds: Int(zone.offsetSeconds), timeZoneName: zone.zone),
-            capacities: Capacities(), segment: segment, seed: SecureRandom.number())
+            capacities: Capacities(logins: descriptorShare), segment: segment, seed: SecureRandom.number())
         let choice = loop.choice
         var worker = WorkerLoop(
             core: core, loop: loop, context: channels, configuration: configuration, contexts: contexts,
@@ -65,6 +65,13 @@ public enum Worker {
         worker.begin(choice: choice, paused: context.startsPaused)
         worker.run()
         Process.exitNow(0)
+    }
+
+    /// How many connections of strangers there may be: half of what may be open, or nobody could be served
+    /// beside them.
+    private static var descriptorShare: Int {
+        guard let limit = try? Limits.descriptors() else { return .max }
+        return Int(clamping: limit.soft / 2)
     }
 
     private static func preference(_ backend: IOBackend) -> EventLoop.Preference {

@@ -74,6 +74,8 @@ struct WorkerLoop: ~Copyable {
     var isSupervisorLost = false
     var connectionOptions: ConnectionOptions
     let ownUserID: UInt32
+    /// So many connections linger at most.
+    let lingerLimit: Int
 
     /// What TLS sessions are made from; the clients' is nil where they are offered none.
     var contexts: TLSContexts
@@ -115,6 +117,7 @@ struct WorkerLoop: ~Copyable {
         processID = Process.id
         connectionOptions = ConnectionOptions(configuration.settings)
         ownUserID = Accounts.effectiveUserID
+        lingerLimit = (try? Limits.descriptors()).map { Int(clamping: $0.soft / 4) } ?? 1000
     }
 
     /// Serves until there is nothing left to do.

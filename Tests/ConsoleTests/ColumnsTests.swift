@@ -90,7 +90,8 @@ import Wire
             .workers,
             """
             worker i, pid i, state s, started s, restarts i, beat_age_ms q, cpu_ms q, clients i, \
-            login_clients i, waiting_clients i, servers i, idle_servers i, pools i, io_backend s
+            login_clients i, waiting_clients i, servers i, idle_servers i, pools i, io_backend s, \
+            logins_failed q, logins_refused q
             """
         ),
         (

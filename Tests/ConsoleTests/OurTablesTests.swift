@@ -62,15 +62,16 @@ import Testing
         }
         let rows = Self.show(
             "workers", [.worker],
-            [(.worker, [["1", "10", "1", "2", "4", "3", "2", "epoll"]])],
+            [(.worker, [["1", "10", "1", "2", "4", "3", "2", "epoll", "70", "8"]])],
             workers: [facts(0, 100, "silent"), facts(1, 101, "ready"), facts(2, nil, "restarting")])
         #expect(
             rows == [
-                ["0", "100", "silent", "time 7", "2", "11", "12"] + [String?](repeating: nil, count: 7),
+                ["0", "100", "silent", "time 7", "2", "11", "12"] + [String?](repeating: nil, count: 9),
                 [
                     "1", "101", "ready", "time 7", "2", "11", "12", "10", "1", "2", "4", "3", "2", "epoll",
+                    "70", "8",
                 ],
-                ["2", nil, "restarting", nil, "2", nil, nil] + [String?](repeating: nil, count: 7),
+                ["2", nil, "restarting", nil, "2", nil, nil] + [String?](repeating: nil, count: 9),
             ])
     }
 

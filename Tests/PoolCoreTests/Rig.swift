@@ -162,6 +162,11 @@ final class Rig {
     }
 
     /// A new connection from a client.
+    func accept(from address: String) -> ConnectionID {
+        accept(ClientOrigin(address: address, port: 4711, localAddress: "10.0.0.9", localPort: 6432))
+    }
+
+    /// A new connection from a client.
     func accept(
         _ origin: ClientOrigin = ClientOrigin(
             address: "10.9.9.9", port: 4711, localAddress: "10.0.0.9", localPort: 6432)

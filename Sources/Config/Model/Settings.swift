@@ -31,6 +31,16 @@ public struct Settings: Equatable, Sendable {
     public var maxDatabaseClientConnections = 0
     /// `max_user_client_connections`.
     public var maxUserClientConnections = 0
+    /// `max_login_conn`.
+    public var maxLoginConnections = 0
+    /// `max_login_conn_per_address`.
+    public var maxLoginConnectionsPerAddress = 0
+    /// `max_login_failures_per_address`.
+    public var maxLoginFailuresPerAddress = 0
+    /// `max_login_failures_per_user`.
+    public var maxLoginFailuresPerUser = 0
+    /// `client_login_step_timeout`.
+    public var clientLoginStepTimeoutNanoseconds: UInt64 = 0
     /// `client_login_timeout`.
     public var clientLoginTimeoutNanoseconds: UInt64 = 0
     /// `client_idle_timeout`.

@@ -86,7 +86,7 @@ extension SettingTable {
         return [
             row.integer(
                 "max_client_conn", "100", 1...maxCount, .connections, \.maxClientConnections,
-                "Client connections in all, those logging in included; only the console is exempt."),
+                "Client connections that have logged in; only the console is exempt."),
             row.integer(
                 "max_db_client_connections", "0", 0...maxCount, .connections, \.maxDatabaseClientConnections,
                 "Client connections per database. 0 is no limit."),

@@ -7,7 +7,7 @@ public enum SettingTable {
     /// but for `pool_mode` before `pool_idle_timeout`, then the settings PgBouncer does not have.
     static let settings: [SettingField<Settings>] = {
         inherited.sorted { sortKey($0.setting.name).lexicographicallyPrecedes(sortKey($1.setting.name)) }
-            + workers + control + metrics + ownLogging + ownAuthentication + ending + testing
+            + workers + control + metrics + ownLogging + ownAuthentication + ending + strangers + testing
     }()
 
     /// What only tests may set (with `PGSLUICE_TEST=1` in the environment); documents and console are silent
@@ -28,7 +28,7 @@ public enum SettingTable {
 
     /// The rows of `[pgbouncer]` in the order in which documents describe them.
     static let documented: [Setting] =
-        (workers + inherited + control + metrics + ownLogging + ownAuthentication + ending).map(\.setting)
+        (workers + inherited + control + metrics + ownLogging + ownAuthentication + ending + strangers).map(\.setting)
 
     /// All rows of all sections.
     public static let all: [Setting] =

@@ -70,6 +70,14 @@ public enum LoginFault: Error, Equatable, Sendable {
 public enum ClientLimit: Equatable, Sendable {
     /// `max_client_conn`.
     case instance(limit: Int)
+    /// `max_login_conn`: who had not logged in for longest gives way.
+    case logins(limit: Int)
+    /// `max_login_conn_per_address`, likewise.
+    case loginsOfAddress(limit: Int)
+    /// `max_login_failures_per_address`.
+    case failuresOfAddress(limit: Int)
+    /// `max_login_failures_per_user`.
+    case failuresOfUser(limit: Int)
     /// `max_db_client_connections`.
     case database(name: String, limit: Int)
     /// `max_user_client_connections`.
@@ -80,6 +88,17 @@ public enum ClientLimit: Equatable, Sendable {
     var message: String {
         switch self {
         case .instance(let limit): "no more connections allowed (max_client_conn); the limit is \(limit)"
+        case .logins(let limit):
+            "too many connections that have not logged in (max_login_conn); the limit is \(limit)"
+        case .loginsOfAddress(let limit):
+            "too many connections from this address that have not logged in (max_login_conn_per_address); "
+                + "the limit is \(limit)"
+        case .failuresOfAddress(let limit):
+            "too many failed logins from this address (max_login_failures_per_address); "
+                + "the limit is \(limit) a minute"
+        case .failuresOfUser(let limit):
+            "too many failed logins of this user (max_login_failures_per_user); "
+                + "the limit is \(limit) a minute"
         case .database(let name, let limit):
             "client connections exceeded (max_db_client_connections); "
                 + "the limit of database \"\(name)\" is \(limit)"

@@ -16,6 +16,8 @@ public enum TimeoutFault: Error, Equatable, Sendable {
     case clientIdle(limitSeconds: Int)
     /// `client_login_timeout`; the client did not finish.
     case clientLogin(limitSeconds: Int)
+    /// `client_login_step_timeout`.
+    case clientLoginStep(limitSeconds: Int)
     /// `client_login_timeout`; the client was ready, the server was not.
     case clientLoginServerDown(limitSeconds: Int)
     /// `suspend_timeout`.
@@ -48,6 +50,8 @@ public enum TimeoutFault: Error, Equatable, Sendable {
             ErrorReport(.idleSessionTimeout, "client_idle_timeout (the limit is \(seconds) s)")
         case .clientLogin(let seconds):
             ErrorReport(.queryCanceled, "client_login_timeout (the limit is \(seconds) s)")
+        case .clientLoginStep(let seconds):
+            ErrorReport(.queryCanceled, "client_login_step_timeout (the limit is \(seconds) s)")
         case .clientLoginServerDown(let seconds):
             ErrorReport(
                 .cannotConnectNow, "client_login_timeout (server down) (the limit is \(seconds) s)")
