@@ -99,6 +99,8 @@ public struct Client: Linked {
     var isCounted = false
     /// A message to tell it that it waits has been sent in this wait.
     var isNotified = false
+    /// Its first bytes have to be those of a proxy, which say whose connection it is.
+    var awaitsProxyHeader = false
     /// Among which strangers it is, until it has proved who it is.
     var source: Handle<Strangers.Source> = .none
     /// What kind of replication connection it asked for.

@@ -19,6 +19,7 @@ extension PoolCore {
         clients[client].connectedAtWall = wallClock
         clients[client].lastActivity = now
         clientOrigins[client] = origin
+        clients[client].awaitsProxyHeader = mustSayWhoseItIs(origin)
         // The upper bits would make the process id negative.
         clients[client].processID = Int32(
             bitPattern: UInt32(entropy.takeByte() & 0x7F) << 24
@@ -36,6 +37,14 @@ extension PoolCore {
         var offset = 0
         while offset < count {
             let rest = bytes.extracting(offset..<count)
+            if clients[client].awaitsProxyHeader {
+                var needed = 0
+                guard let length = proxyHeader(client, rest, needed: &needed) else {
+                    return Consumption(consumed: needed > 0 ? offset : count, needed: needed)
+                }
+                offset += length
+                continue
+            }
             if beginsDirectTLS(client, rest) { return Consumption(consumed: offset, needed: 0) }
             let length: Int?
             do throws(WireError) { length = try StartupPacket.byteCount(of: rest) } catch {

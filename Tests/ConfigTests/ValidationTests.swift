@@ -58,7 +58,8 @@ import Testing
 
     private func other(_ setting: Setting) -> String {
         switch setting.kind {
-        case .text, .list: "other"
+        case .list: setting.name == "proxy_protocol_from" ? "unix" : "other"
+        case .text: "other"
         case .integer(let range):
             setting.defaultText == String(range.upperBound) ? "\(range.lowerBound)" : "\(range.upperBound)"
         case .integerOrAuto: "3"
@@ -232,5 +233,19 @@ import Testing
         #expect(parse("[databases]\n\(name.dropLast()) =").errors.isEmpty)
         #expect(parse("[users]\n\(name)\(name) =").errors.count == 1)
         #expect(parse("[databases]\na = user=\(name)\(name)").errors.count == 1)
+    }
+}
+
+@Suite struct ProxyValidationTests {
+    @Test(arguments: [
+        ("10.0.0.0/8, ::1, unix", true), ("", true), ("10.0.0.0/33", false), ("proxy.example", false),
+        ("*", false),
+    ])
+    func proxiesAreAddresses(text: String, isRight: Bool) {
+        let image = ConfigurationImage(
+            path: "ini",
+            files: [.init(path: "ini", bytes: Array("[pgbouncer]\nproxy_protocol_from = \(text)\n".utf8))])
+        let parsed = Configuration.parse(image)
+        #expect(parsed.diagnostics.contains { $0.severity == .error } != isRight, "\(parsed.diagnostics)")
     }
 }

@@ -19,6 +19,8 @@ public struct Settings: Equatable, Sendable {
     public var unixSocketMode = 0
     /// `so_reuseport`.
     public var reusePort = false
+    /// `proxy_protocol_from`: whose connections begin with a PROXY header.
+    public var proxyProtocolFrom: [ProxyOrigin] = []
     /// `control_dir`: the folder of the control socket, empty for one beside our other files.
     public var controlDirectory = ""
     /// `metrics_listen`: where metrics are served, empty for nowhere.

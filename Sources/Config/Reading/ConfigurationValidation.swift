@@ -64,11 +64,22 @@ struct ConfigurationValidation {
         if settings.controlDirectory.hasPrefix("@") {
             error("control_dir", "control_dir has to be a directory: an abstract socket has no permissions")
         }
+        checkProxies()
         if !settings.metricsListen.isEmpty, !ConfigurationValidation.isAddress(settings.metricsListen) {
             error(
                 "metrics_listen",
                 "metrics_listen = \(settings.metricsListen) is no address and port, such as 127.0.0.1:9127, "
                     + "[::1]:9127 or *:9127")
+        }
+    }
+
+    private mutating func checkProxies() {
+        let words = (configuration.settings.text(of: "proxy_protocol_from") ?? "").split(separator: ",")
+        for word in words where ProxyOrigin(word.trimmingBlanks()) == nil {
+            error(
+                "proxy_protocol_from",
+                "proxy_protocol_from: \"\(word.trimmingBlanks())\" is no address, no range such as "
+                    + "10.0.0.0/8, and not unix")
         }
     }
 

@@ -2,6 +2,8 @@
 public enum StartupFault: Error, Equatable, Sendable {
     /// The packet begins like none; carries the first bytes in hexadecimal, see `hexadecimal(_:)`.
     case invalidHeader(hexadecimal: String)
+    /// No PROXY header where one is required; carries the first bytes in hexadecimal.
+    case invalidProxyHeader(hexadecimal: String)
     /// The client speaks protocol 2, gone from PostgreSQL since version 14.
     case protocol2
     /// The list of parameters does not end where it must.
@@ -40,6 +42,10 @@ public enum StartupFault: Error, Equatable, Sendable {
         switch self {
         case .invalidHeader(let hexadecimal):
             ErrorReport(.protocolViolation, "bad packet header: '\(hexadecimal)'")
+        case .invalidProxyHeader(let hexadecimal):
+            ErrorReport(
+                .protocolViolation,
+                "no PROXY header where proxy_protocol_from requires one: '\(hexadecimal)'")
         case .protocol2: ErrorReport(.featureNotSupported, "old V2 protocol not supported")
         case .invalidLayout:
             ErrorReport(
