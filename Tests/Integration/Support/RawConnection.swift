@@ -72,9 +72,14 @@ final class RawConnection: @unchecked Sendable {
     private(set) var parameters: [String: String] = [:]
     private(set) var cancelKey: [UInt8] = []
 
-    init(port: Int) throws {
+    /// - Parameter last: the last number of the loopback address to come from.
+    init(port: Int, from last: UInt32 = 1) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure.system("socket") }
+        if last != 1 {
+            let isBound = Self.name(0x7f00_0000 + last, 0) { bind(descriptor, $0, $1) == 0 }
+            guard isBound else { throw Failure.system("bind") }
+        }
         guard Self.connect(descriptor, port) else { throw Failure.system("connect") }
         var on: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
@@ -109,13 +114,18 @@ final class RawConnection: @unchecked Sendable {
     }
 
     private static func connect(_ descriptor: Int32, _ port: Int) -> Bool {
+        name(0x7f00_0001, port) { Glibc.connect(descriptor, $0, $1) == 0 }
+    }
+
+    private static func name(
+        _ host: UInt32, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Bool
+    ) -> Bool {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        return withUnsafePointer(to: address) { pointer in
-            Glibc.connect(
-                descriptor, .init(__sockaddr_in__: pointer), socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        address.sin_addr.s_addr = in_addr_t(host).bigEndian
+        return withUnsafeBytes(of: &address) {
+            body($0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
         }
     }
 
