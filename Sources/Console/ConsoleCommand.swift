@@ -95,8 +95,9 @@ public enum ConsoleCommand: Equatable, Sendable {
     case database(DatabaseCommand, [UInt8]?)
     /// Send one client away.
     case killClient(id: UInt64)
-    /// Have this program, or the one at a path, take over without dropping anybody.
-    case restart(path: [UInt8]?)
+    /// Have this program, or the one at a path, take over without dropping anybody; if forced, also while
+    /// workers still leave.
+    case restart(path: [UInt8]?, isForced: Bool = false)
 
     /// Whether only admins may run it.
     var needsAdmin: Bool {
@@ -111,14 +112,16 @@ public enum ConsoleCommand: Equatable, Sendable {
     /// The command in a query, without the zero byte at its end.
     ///
     /// The grammar is `WORD [WORD] [;]`, `SET WORD (= | TO) VALUE [;]`, and of our own
-    /// `PAUSE [WORD] TIMEOUT SECONDS [;]` and `RESTART ['PATH'] [;]`. Command words mean the same in any
-    /// case; names of databases do not.
+    /// `PAUSE [WORD] TIMEOUT SECONDS [;]` and `RESTART ['PATH'] [FORCE] [;]`. Command words mean the same in
+    /// any case; names of databases do not.
     /// - Throws: PgBouncer's error texts.
     public static func parse(_ query: [UInt8]) throws(ConsoleError) -> ConsoleCommand {
         if let assignment = try ConsoleLexer.assignment(query) {
             return set(key: assignment.key, value: assignment.value).orParameter
         }
-        if let path = ConsoleLexer.restart(query) { return .restart(path: path.isEmpty ? nil : path) }
+        if let restart = ConsoleLexer.restart(query) {
+            return .restart(path: restart.path.isEmpty ? nil : restart.path, isForced: restart.isForced)
+        }
         guard let words = try ConsoleLexer.words(query) else { throw .invalidCommand(query) }
         if words.command == "pause", words.rest.count > 0 {
             guard let pause = pause(words.argument, words.rest) else { throw .invalidCommand(query) }

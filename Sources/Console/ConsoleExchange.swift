@@ -30,7 +30,7 @@ public enum ConsoleRequest: Equatable, Sendable {
     /// Send the client with this number away; answer with `done` or `failed`.
     case killClient(id: UInt64)
     /// Have another program take over, that at a path if there is one; answer with `done` or `failed`.
-    case restart(path: String?)
+    case restart(path: String?, isForced: Bool = false)
     /// Change a setting until the next reload; answer with `done` or `failed`.
     case set(key: String, value: String)
     /// Somebody on this connection wants the session with this key to give up what it waits for. The

@@ -47,14 +47,18 @@ struct ConsoleLexer {
         return (key, value)
     }
 
-    /// The path in `RESTART ['PATH'] [;]`, empty when there is none; `nil` when the query has another form.
-    static func restart(_ query: [UInt8]) -> [UInt8]? {
+    /// The path in `RESTART ['PATH'] [FORCE] [;]`, empty when there is none, and whether it is forced; `nil`
+    /// when the query has another form.
+    static func restart(_ query: [UInt8]) -> (path: [UInt8], isForced: Bool)? {
         var lexer = ConsoleLexer(query)
         lexer.skipSpace()
         guard let command = lexer.word(), lowercased(command) == "restart" else { return nil }
         lexer.skipSpace()
         let path = lexer.quoted(UInt8(ascii: "'")) ?? []
-        return lexer.isAtEnd() ? path : nil
+        lexer.skipSpace()
+        let option = lexer.word()
+        guard lexer.isAtEnd(), option == nil || option.map(lowercased) == "force" else { return nil }
+        return (path, option != nil)
     }
 
     /// Whether a text has nothing but blanks and a semicolon.

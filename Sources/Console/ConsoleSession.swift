@@ -391,9 +391,9 @@ public struct ConsoleSession: ~Copyable {
             if let database, ConsoleSession.isConsole(database) { throw .adminDatabase(command.verb) }
             return .order(command.order, database: database)
         case .killClient(let id): return .killClient(id: id)
-        case .restart(let path):
+        case .restart(let path, let isForced):
             guard extended.running == nil else { throw .simpleQueryNeeded }
-            return .restart(path: path.map { String(decoding: $0, as: UTF8.self) })
+            return .restart(path: path.map { String(decoding: $0, as: UTF8.self) }, isForced: isForced)
         }
     }
 

@@ -81,7 +81,7 @@ enum PlainTables {
         \tKILL_CLIENT <client_id>
         \tSUSPEND
         \tDRAIN
-        \tRESTART ['<path>']
+        \tRESTART ['<path>'] [FORCE]
         \tSHUTDOWN
         \tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
         \tWAIT_CLOSE [<db>]

@@ -130,8 +130,10 @@ extension PoolCore {
     /// A client's transaction is over in a worker that ends.
     @inline(never)
     private mutating func quieted(_ client: Handle<Client>) {
-        if lifecycle.isDismissing { return fail(client, .administrator(.shutdown)) }
         if lifecycle.isLeaving { sendAway(client) }
+        if lifecycle.isDismissing, clients[client].state == .idle {
+            return fail(client, .administrator(.shutdown))
+        }
         checkDrained()
     }
 

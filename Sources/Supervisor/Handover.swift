@@ -169,6 +169,10 @@ extension WorkerSlot {
         }
         record.add(13, startedNanoseconds)
         record.add(14, reportedDroppedCount)
+        if let drain {
+            record.add(15, drain.since)
+            record.add(16, drain.step)
+        }
         return record
     }
 
@@ -189,5 +193,8 @@ extension WorkerSlot {
         isDrained = try record.flag(12)
         startedNanoseconds = try record.number(13)
         reportedDroppedCount = try record.number(14)
+        if !record.bytes(15).isEmpty {
+            drain = Drain(since: try record.number(15), step: try record.number(16))
+        }
     }
 }

@@ -119,8 +119,8 @@ extension Supervisor {
                 connection.session.answer(.failed(error))
             }
         case .killClient(let id): killClient(id, for: connection)
-        case .restart(let path):
-            do throws(ConsoleError) { try requestRestart(path, for: connection) } catch {
+        case .restart(let path, let isForced):
+            do throws(ConsoleError) { try requestRestart(path, isForced, for: connection) } catch {
                 connection.session.answer(.failed(error))
             }
         case .set(let key, let value): set(key, to: value, for: connection)

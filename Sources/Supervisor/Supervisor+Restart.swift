@@ -37,10 +37,18 @@ extension Supervisor {
     // MARK: The program that is to be replaced
 
     /// Asks the program at a path, or the one this one was started as, whether it can take over.
-    func requestRestart(_ path: String?, for connection: ConsoleConnection) throws(ConsoleError) {
+    func requestRestart(
+        _ path: String?, _ isForced: Bool, for connection: ConsoleConnection
+    ) throws(ConsoleError) {
         guard shutdown == nil else { throw .shuttingDown }
+        guard !ending.isDraining else { throw ConsoleError("draining: nothing takes over any more") }
         guard restart.run == nil, restart.trial == nil else { throw ConsoleError("a restart is under way") }
         guard !isReloading else { throw ConsoleError("a reload is under way: try again when it is done") }
+        guard isForced || !workers.contains(where: { $0.isLeaving && $0.process != nil }) else {
+            throw ConsoleError(
+                "workers that leave still serve clients (SHOW WORKERS tells which): try again when they have "
+                    + "left, or RESTART FORCE")
+        }
         let wanted = workers.count(where: \.isWanted)
         let used = workers.count { $0.process != nil }
         guard used + wanted <= Supervisor.workerLimit else {
@@ -180,12 +188,46 @@ extension Supervisor {
             workers[index].isWanted = false
             leave(index)
         }
+        for index in workers.indices where workers[index].isLeaving {
+            workers[index].drain = workers[index].drain ?? Drain(since: Clock.monotonicNanoseconds)
+        }
         listeners.closeUnwanted(configuration.settings)
         steer()
         log.write(.log, "restart done: \(Arguments.version(details: [])), \(new.count) workers ready")
         manager.ready(status: "ready")
         answerRestart(.done)
     }
+
+    // MARK: The workers that leave
+
+    /// When a client that does not go is dealt with next.
+    var drainTimes: [UInt64] {
+        let timeout = configuration.settings.restartDrainTimeoutNanoseconds
+        return workers.compactMap { $0.process == nil ? nil : $0.drain?.deadline(timeout) }
+    }
+
+    /// Does not wait for ever for workers that a restart has replaced: `restart_drain_timeout` after it their
+    /// clients are sent away, each between two transactions, and after the same time again cut off.
+    func keepDraining(_ now: UInt64) {
+        let timeout = configuration.settings.restartDrainTimeoutNanoseconds
+        guard shutdown == nil else { return }
+        for index in workers.indices {
+            guard let process = workers[index].process, let drain = workers[index].drain,
+                let deadline = drain.deadline(timeout), deadline <= now
+            else { continue }
+            let name = "worker \(index) [\(process)]"
+            workers[index].drain?.step += 1
+            if drain.step == 0 {
+                log.write(.log, "restart_drain_timeout has passed, \(name) sends its clients away")
+                _ = send(.order(Order(epoch: 0, kind: .dismissClients)), to: index)
+            } else {
+                log.write(.warning, "restart_drain_timeout has passed twice, ending \(name)")
+                Process.send(Signals.kill, to: process)
+            }
+        }
+    }
+
+    // MARK: The way back
 
     /// Gives everything back to the program before.
     func rollBack(_ reason: String) {

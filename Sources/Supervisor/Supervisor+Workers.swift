@@ -57,6 +57,7 @@ extension Supervisor {
         workers[index].isReady = false
         workers[index].isDrained = false
         workers[index].isLeaving = false
+        workers[index].drain = nil
         workers[index].isSilent = false
         workers[index].killNanoseconds = nil
         workers[index].startedNanoseconds = Clock.monotonicNanoseconds

@@ -237,6 +237,7 @@ final class Supervisor {
         if let trial = restart.trial { times.append(trial.deadlineNanoseconds) }
         if let killNanoseconds { times.append(killNanoseconds) }
         times += ending.dueTimes
+        times += drainTimes
         times += barriers.compactMap(\.deadlineNanoseconds)
         if let time = console.nextAcceptNanoseconds { times.append(time) }
         times += console.collections.map(\.deadlineNanoseconds)
@@ -257,6 +258,7 @@ final class Supervisor {
         judgeTrial(now)
         if let time = killNanoseconds, time <= now { killWorkers() }
         keepEnding(now)
+        keepDraining(now)
         watchWorkers(now)
         expireBarriers(now)
         settleCollections(now)

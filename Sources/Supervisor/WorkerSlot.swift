@@ -22,6 +22,8 @@ struct WorkerSlot {
     var isWanted = true
     /// The process has been told to go, and hands what it has to the others.
     var isLeaving = false
+    /// Since when a restart waits for the process to leave, and what has been done about it.
+    var drain: Drain?
     /// The process is to show that it can serve, before others leave for it: it gets no clients yet.
     var isOnTrial = false
     /// Whether the process has said that it serves.

@@ -38,7 +38,7 @@ import Testing
             let backend = try holder.query("select pg_backend_pid()").value
             var generations = [pooler.workers()]
             for _ in 1...3 {
-                try pooler.console().query("RESTART")
+                try pooler.console().query("RESTART FORCE")
                 let before = queries.current
                 try eventually("the clients work") { queries.current > before + 50 }
                 generations.append(pooler.workers().filter { !generations.joined().contains($0) })
@@ -66,7 +66,7 @@ import Testing
             try client.prepare("mine", "select $1::int + 1")
             let console = try pooler.console()
             for number in 1...5 {
-                try console.query("RESTART")
+                try console.query("RESTART FORCE")
                 #expect(try client.execute("mine", ["\(number)"]).value == "\(number + 1)")
                 #expect(try client.query("select date '2026-11-21'").value == "21.11.2026")
             }
@@ -91,7 +91,7 @@ import Testing
             for round in 1...3 {
                 for client in clients { for _ in 0..<10 { try client.query("select 1") } }
                 try eventually("all are counted", { try count() == round * 50 })
-                try pooler.console().query("RESTART")
+                try pooler.console().query("RESTART FORCE")
                 #expect(try count() == round * 50)
             }
         }

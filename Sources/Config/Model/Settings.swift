@@ -203,6 +203,9 @@ public struct Settings: Equatable, Sendable {
     public var logFormat = LogFormat.text
     /// `shutdown_timeout`: how long clients may stay during a shutdown; 0 for as long as they like.
     public var shutdownTimeoutNanoseconds: UInt64 = 0
+    /// `restart_drain_timeout`: how long clients may keep workers that a restart has replaced; 0 for as long
+    /// as they like.
+    public var restartDrainTimeoutNanoseconds: UInt64 = 3600 * 1_000_000_000
     /// `drain_delay`: how long new clients are still taken after DRAIN.
     public var drainDelayNanoseconds: UInt64 = 0
     /// Worker processes; `nil` for `auto`.

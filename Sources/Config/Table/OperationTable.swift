@@ -32,6 +32,13 @@ extension SettingTable {
                 two transactions, and after the same time again whoever is left is cut off. 0 waits for ever.
                 """),
             row.seconds(
+                "restart_drain_timeout", "3600", \.restartDrainTimeoutNanoseconds,
+                """
+                How long after an online restart clients may keep the workers from before it. Then they are \
+                sent away, each between two transactions, and after the same time again whoever is left is \
+                cut off. 0 waits for ever.
+                """),
+            row.seconds(
                 "drain_delay", "0", \.drainDelayNanoseconds,
                 """
                 How long after DRAIN new connections are still taken, so that a load balancer can notice \
