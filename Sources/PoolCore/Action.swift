@@ -79,8 +79,8 @@ public enum Action: BitwiseCopyable {
     /// on it.
     case adopt(ConnectionID, Peer)
     /// Send a detached descriptor to another worker, with a range of `output`: for a server the message, for
-    /// a client its record, which what has been received and not used is put behind. Answered by `passFailed`
-    /// when there is no room.
+    /// a client its record, which what has been received and not used is put behind; its server, if
+    /// `PoolCore.companion(of:)` names one, goes with it. Answered by `passFailed` when there is no room.
     case pass(Peer, worker: Int, offset: Int, count: Int)
     /// Send another worker a range of `output` as a message. When there is no room it is sent later.
     case tell(worker: Int, offset: Int, count: Int)

@@ -23,7 +23,8 @@ public struct Client: Linked {
         /// It brought a cancel key and waits until the cancel request has reached PostgreSQL, or the peer
         /// that gave the key; in no list.
         case cancelling
-        /// It is on its way to another worker; in `PoolCore.moves`.
+        /// It is on its way to another worker, alone or with the server it is linked to; in
+        /// `PoolCore.moves`.
         case moving
         /// It brought the cancel key of a peer, to which there are as many connections as there may be; in
         /// `Pool.waiters`.
@@ -47,8 +48,8 @@ public struct Client: Linked {
     public let id: UInt64
     /// Its pool, from the login on; while it is looked up, that of `auth_user`.
     public internal(set) var pool: Handle<Pool> = .none
-    /// Its server while `.linked` or `.lookingUp`; the server that carries its cancel request while
-    /// `.cancelling`.
+    /// Its server while `.linked` or `.lookingUp`, and while it moves with that; the server that carries its
+    /// cancel request while `.cancelling`.
     public internal(set) var server: Handle<Server> = .none
     /// The other end of a `.relayed` client.
     public internal(set) var relay: ConnectionID = .none

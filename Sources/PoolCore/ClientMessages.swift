@@ -90,6 +90,7 @@ extension PoolCore {
                 offset = passBody(client, offset, count)
                 // It may have been the last that a client was waited for to be sent away.
                 guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
+                if clients[client].state == .moving { return holdRest(client, offset, count) }
                 continue
             }
             guard count - offset >= 5 else {
@@ -141,6 +142,13 @@ extension PoolCore {
             }
         }
         forwardRun(client, offset)
+        return Consumption(consumed: offset, needed: 0)
+    }
+
+    /// A client begins to move in the middle of its input: what is left is read where it goes.
+    @inline(never)
+    private mutating func holdRest(_ client: Handle<Client>, _ offset: Int, _ count: Int) -> Consumption {
+        if offset < count { clients[client].isHeld = true }
         return Consumption(consumed: offset, needed: 0)
     }
 

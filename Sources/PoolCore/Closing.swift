@@ -23,8 +23,9 @@ extension PoolCore {
         let isCut =
             servers.contains(server) && servers[server].bodyRemaining > 0
             && servers[server].bodyRoute == .forward
-        if !isCut || clients[client].state != .linked {
-            // In the middle of a message it would pass for a part of it.
+        if !isCut || clients[client].state != .linked, clients[client].ticket == nil {
+            // In the middle of a message it would pass for a part of it; and one that has been offered to
+            // another worker may be served there already.
             let start = output.count
             output.appendErrorResponse(error)
             send(clients[client].connection, from: start)
@@ -50,7 +51,8 @@ extension PoolCore {
         abandonRequest(client)
         let server = clients[client].server
         let state = clients[client].state
-        if state == .linked { part(client, server) }
+        let hasServer = state == .linked || state == .moving && servers.contains(server)
+        if hasServer { part(client, server) }
         if state == .lookingUp, servers.contains(server) {
             // It has something to answer, and is free then: strangers must not be able to cost a connection.
             servers[server].client = .none
@@ -64,7 +66,7 @@ extension PoolCore {
         let pool = clients[client].pool
         clients.remove(client)
         if !pool.isNone { pools[pool].lastUse = now }
-        if state == .linked, servers.contains(server) { settleParted(server) }
+        if hasServer, servers.contains(server) { settleParted(server) }
         if lifecycle.isShuttingDown { checkDrained() }
     }
 
@@ -85,6 +87,7 @@ extension PoolCore {
         if clients[client].bodyRemaining > 0, clients[client].bodyRoute == .forward {
             servers[server].needsClose = true
         }
+        if clients[client].state == .moving, !servers[server].isElsewhere { stayWithServer(of: client) }
         servers[server].client = .none
         clients[client].server = .none
         servers[server].lastActivity = now
@@ -93,6 +96,7 @@ extension PoolCore {
 
     /// Decides what becomes of a server whose client has left.
     private mutating func settleParted(_ server: Handle<Server>) {
+        if servers[server].isElsewhere { return closeServer(server, reason: "moved") }
         let isClean =
             servers[server].status == TransactionStatus.idle.rawValue && servers[server].replies.isEmpty
             && !servers[server].needsSync && !servers[server].skipsUntilSync

@@ -85,6 +85,9 @@ public enum Event {
     /// yet. Answered by `adopt`, or by `close` when it cannot be used. What the record has as input is the
     /// worker's to show.
     indirect case moved(MovedClient, ConnectionID)
+    /// Another worker sends a client with its server; the connections are their descriptors here, on which
+    /// nothing is received yet. Both are answered as above.
+    indirect case movedSession(MovedSession, ConnectionID, server: ConnectionID)
     /// Another worker says something else.
     indirect case told(InboxMessage)
     /// Another worker has ended, and the supervisor has given back what it owned.

@@ -8,6 +8,9 @@ extension PoolCore {
     /// A pool with fewer servers than this for each worker lives in some of them only.
     private static var serversPerHome: Int { 4 }
 
+    /// How soon a worker that leaves looks again who can go, while some are on their way.
+    private static var moveUpkeep: UInt64 { 5_000_000 }
+
     /// Whether a worker takes clients and servers from others.
     private func isServing(_ worker: Int) -> Bool {
         worker == identity.index
@@ -64,21 +67,27 @@ extension PoolCore {
 
     /// Sends away who can go.
     mutating func leaveUpkeep() {
-        scheduleUpkeep(within: PoolCore.busyUpkeep)
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             sendAway(client)
         }
+        // Only so many move at a time; others follow them.
+        scheduleUpkeep(within: moves.isEmpty ? PoolCore.busyUpkeep : PoolCore.moveUpkeep)
         for slot in 0..<pools.slotLimit {
             guard let pool = pools.handle(at: slot) else { continue }
             lendAll(pool)
         }
     }
 
-    /// Sends a client to the emptiest of the other workers, if it can go.
+    /// Sends a client to the emptiest of the other workers, if it can go; in a session with its server.
     mutating func sendAway(_ client: Handle<Client>) {
-        guard clients[client].state == .idle, let worker = emptiestOther() else { return }
-        move(client, to: worker)
+        switch clients[client].state {
+        case .idle: if let worker = emptiestOther() { move(client, to: worker) }
+        case .linked: if let worker = emptiestOther() { moveSession(client, to: worker) }
+        case .startup, .authenticating, .waitingForWelcome, .waiting, .relayed, .cancelling, .moving,
+            .waitingForPeer:
+            return
+        }
     }
 
     /// Lends the free servers of a pool to others, for good.

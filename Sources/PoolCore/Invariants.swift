@@ -41,10 +41,11 @@ extension PoolCore {
                 byUser[Int(client.user), default: 0] += 1
             }
             let isLinked = client.state == .linked || client.state == .lookingUp
-            if isLinked != servers.contains(client.server), client.replication == .none {
+            let hasServer = servers.contains(client.server)
+            if isLinked != hasServer, client.state != .moving, client.replication == .none {
                 faults.append("client \(slot) is \(client.state), and its server says otherwise")
             }
-            if isLinked, servers.contains(client.server), servers[client.server].client != handle {
+            if isLinked || client.state == .moving, hasServer, servers[client.server].client != handle {
                 faults.append("client \(slot) and its server do not name each other")
             }
             if client.isHeld, client.state == .authenticating, !isFinished(handle) {

@@ -117,10 +117,9 @@ extension PoolCore {
 
     /// Nothing is received any more on a server that is to be lent, and everything has been sent.
     mutating func detached(_ server: Handle<Server>) {
-        guard servers.contains(server), servers[server].state == .lending, servers[server].ticket == nil
-        else {
-            return
-        }
+        guard servers.contains(server), servers[server].ticket == nil else { return }
+        if servers[server].state == .linked { return sessionDetached(server) }
+        guard servers[server].state == .lending else { return }
         let pool = servers[server].pool
         if servers[server].needsClose || lifecycle.waitsForServers || isPaused(pool) {
             return closeServer(server, reason: "database configuration changed or paused")
@@ -250,7 +249,7 @@ extension PoolCore {
         openWhereSomebodyWaits()
     }
 
-    private func record(of server: Handle<Server>, _ ticket: TransferTicket) -> LentServer {
+    func record(of server: Handle<Server>, _ ticket: TransferTicket) -> LentServer {
         let pool = servers[server].pool
         var record = LentServer(
             sender: UInt16(identity.index), ticket: ticket, pool: description(of: pool))
@@ -325,7 +324,8 @@ extension PoolCore {
         ledger.refuse(record.ticket, from: Int(record.sender))
     }
 
-    private mutating func adopt(
+    /// The record of a server that has been taken, `.lending` still.
+    mutating func adopt(
         _ record: LentServer, _ connection: ConnectionID, _ pool: Handle<Pool>
     ) -> Handle<Server> {
         guard let server = servers.insert(Server(id: record.id, pool: pool)) else {

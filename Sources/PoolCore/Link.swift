@@ -73,6 +73,23 @@ extension PoolCore {
     ///   client).
     /// - Postcondition: both are linked and each names the other; a prelude is on its way if they differ.
     mutating func link(_ client: Handle<Client>, _ server: Handle<Server>) {
+        join(client, server)
+        if clients[client].replication == .none {
+            let counters = pools[servers[server].pool].counters
+            let waitTime = (now &- clients[client].waitStart) / 1000
+            counters.add(.serverAssignments)
+            counters.add(.waitMicroseconds, waitTime)
+            counters.record(.wait, microseconds: waitTime)
+        }
+        #if CANARY
+            if Canary.isPlanted(.parameterLeft) { return }
+        #endif
+        if clients[client].parameters != servers[server].parameters { sendPrelude(client, server) }
+    }
+
+    /// Has a client and a server name each other.
+    @inline(__always)
+    mutating func join(_ client: Handle<Client>, _ server: Handle<Server>) {
         precondition(servers[server].replies.isEmpty, "a server that owes replies cannot be linked")
         moveServer(server, to: .linked)
         moveClient(client, to: .linked)
@@ -89,17 +106,6 @@ extension PoolCore {
         servers[server].beginGroup = servers[server].settledGroup
         clients[client].unnamedGroup = servers[server].settledGroup
         clients[client].namesGroup = servers[server].settledGroup
-        if clients[client].replication == .none {
-            let counters = pools[servers[server].pool].counters
-            let waitTime = (now &- clients[client].waitStart) / 1000
-            counters.add(.serverAssignments)
-            counters.add(.waitMicroseconds, waitTime)
-            counters.record(.wait, microseconds: waitTime)
-        }
-        #if CANARY
-            if Canary.isPlanted(.parameterLeft) { return }
-        #endif
-        if clients[client].parameters != servers[server].parameters { sendPrelude(client, server) }
     }
 
     /// Takes the server back when the client's transaction is over and nothing is in flight.
@@ -114,17 +120,25 @@ extension PoolCore {
             !clients[client].awaitsReplies
         else { return }
         if pools[pool].settings.poolMode == .session {
-            if lifecycle.isDismissing {
-                fail(client, .administrator(.shutdown))
-            } else if servers[server].needsClose, configuration.settings.serverFastClose {
-                fail(client, .server(.configurationChanged))
-            }
+            if lifecycle.isEnding || servers[server].needsClose { sessionQuieted(client, server) }
             return
         }
         unlink(server)
         moveClient(client, to: .idle)
         takeBack(server)
         if lifecycle.isEnding { quieted(client) }
+    }
+
+    /// Nothing is under way in a session whose worker ends, or whose server is to be closed.
+    @inline(never)
+    private mutating func sessionQuieted(_ client: Handle<Client>, _ server: Handle<Server>) {
+        if lifecycle.isLeaving { sendAway(client) }
+        guard clients[client].state == .linked else { return }
+        if lifecycle.isDismissing {
+            fail(client, .administrator(.shutdown))
+        } else if servers[server].needsClose, configuration.settings.serverFastClose {
+            fail(client, .server(.configurationChanged))
+        }
     }
 
     /// A client's transaction is over in a worker that ends.

@@ -18,18 +18,23 @@ extension PoolCore {
             clientEncryptions[client] == nil,
             moves.count < Ledger.transferLimit / 2
         else { return }
+        beginMove(client, to: worker)
+        actions.append(.detach(clients[client].connection))
+    }
+
+    mutating func beginMove(_ client: Handle<Client>, to worker: Int) {
         moveClient(client, to: .moving)
         clients[client].destination = Int16(worker)
         clients[client].waitStart = now
         moves.append(client)
         scheduleUpkeep(within: PoolCore.busyUpkeep)
-        actions.append(.detach(clients[client].connection))
     }
 
     /// Nothing is received any more on a client that moves, and everything has been sent.
     mutating func detached(_ client: Handle<Client>) {
         guard clients.contains(client), clients[client].state == .moving, clients[client].ticket == nil
         else { return }
+        guard clients[client].server.isNone else { return offerSession(client) }
         guard !lifecycle.isShuttingDown, let statements = movedStatements(of: client),
             let ticket = ledger.offer(ledgerClient(client))
         else { return stay(client) }
@@ -72,7 +77,12 @@ extension PoolCore {
     }
 
     private mutating func endMove(_ client: Handle<Client>) {
-        if abandonMove(client) { closeClient(client, .elsewhere, reason: "moved") } else { stay(client) }
+        if abandonMove(client) { return closeClient(client, .elsewhere, reason: "moved") }
+        let server = clients[client].server
+        if servers.contains(server), servers[server].isElsewhere {
+            return fail(client, .server(.connectionLost))
+        }
+        stay(client)
     }
 
     /// Ends the transfer of a client in the ledger; true when it is another worker's now.
@@ -80,24 +90,31 @@ extension PoolCore {
         moves.removeAll { $0 == client }
         guard let ticket = clients[client].ticket else { return false }
         clients[client].ticket = nil
-        guard ledger.end(ticket) == .taken else { return false }
+        let outcome = ledger.end(ticket)
+        endServerMove(of: client)
+        guard outcome == .taken else { return false }
         clients[client].isAdmitted = false
         clients[client].isInLedger = false
         return true
     }
 
     /// A client that was to move stays.
-    private mutating func stay(_ client: Handle<Client>) {
+    mutating func stay(_ client: Handle<Client>) {
         moves.removeAll { $0 == client }
         clients[client].destination = -1
-        moveClient(client, to: .idle)
+        if clients[client].server.isNone {
+            moveClient(client, to: .idle)
+        } else {
+            moveClient(client, to: .linked)
+            stayWithServer(of: client)
+        }
         actions.append(.attach(clients[client].connection))
         resume(client)
     }
 
     // MARK: The record
 
-    private func ledgerClient(_ client: Handle<Client>) -> LedgerClient {
+    func ledgerClient(_ client: Handle<Client>) -> LedgerClient {
         let isInLedger = clients[client].isInLedger
         return LedgerClient(
             isAdmitted: clients[client].isAdmitted,
@@ -106,7 +123,7 @@ extension PoolCore {
     }
 
     /// The client's statements; `nil` when the text of one is not known here.
-    private func movedStatements(of client: Handle<Client>) -> [MovedStatement]? {
+    func movedStatements(of client: Handle<Client>) -> [MovedStatement]? {
         var result: [MovedStatement] = []
         var entry = clients[client].statements.first
         while !entry.isNone {
@@ -133,7 +150,7 @@ extension PoolCore {
             environment: statement.parseEnvironment)
     }
 
-    private func record(
+    func record(
         of client: Handle<Client>, _ ticket: TransferTicket, _ statements: [MovedStatement]
     ) -> MovedClient {
         var record = MovedClient(
@@ -170,28 +187,45 @@ extension PoolCore {
 
     /// Another worker offers a client; `connection` is its descriptor here.
     mutating func moved(_ record: MovedClient, _ connection: ConnectionID) {
+        guard let place = place(for: record) else { return refuse(record, connection) }
+        joinNames(place.database, place.user)
+        guard ledger.take(record.ticket, from: Int(record.sender), item(of: record, place)) else {
+            leaveNames(place.database, place.user)
+            // Not there, or its names have found no place here: then it stays where it is.
+            return refuse(record, connection)
+        }
+        let client = adopt(record, connection, place)
+        moveClient(client, to: .idle)
+        learnWelcome(record.pool, place.pool)
+        actions.append(.adopt(connection, .client(client)))
+        welcomeWaiters(place.pool)
+    }
+
+    /// Where a client belongs that another worker sends.
+    struct Place {
+        let database: Int
+        let pool: Handle<Pool>
+        let user: Int
+    }
+
+    /// The place of a client that another worker sends; `nil` when it cannot be served here.
+    mutating func place(for record: MovedClient) -> Place? {
         guard Int(record.sender) < workerCount, !lifecycle.isEnding, record.pool.epoch >= lastEpoch,
             clients.count < clients.capacity, let database = databaseNumber(record.pool.database),
             let pool = poolNumber(database, userNumber(record.pool.user))
-        else { return refuse(record, connection) }
-        let user = userNumber(record.user)
-        joinNames(database, user)
-        let item = LedgerClient(
-            isAdmitted: record.isAdmitted, database: record.isInLedger ? databases[database].entry : .none,
-            user: record.isInLedger ? users[user].entry : .none)
-        guard ledger.take(record.ticket, from: Int(record.sender), item) else {
-            leaveNames(database, user)
-            // Not there, or its names have found no place here: then it stays where it is.
-            refuse(record)
-            return actions.append(.close(connection, .elsewhere))
-        }
-        let client = adopt(record, connection, pool, database, user)
-        learnWelcome(record.pool, pool)
-        actions.append(.adopt(connection, .client(client)))
-        welcomeWaiters(pool)
+        else { return nil }
+        return Place(database: database, pool: pool, user: userNumber(record.user))
     }
 
-    private mutating func refuse(_ record: MovedClient, _ connection: ConnectionID) {
+    /// What a client counts in that another worker sends.
+    func item(of record: MovedClient, _ place: Place) -> LedgerClient {
+        LedgerClient(
+            isAdmitted: record.isAdmitted,
+            database: record.isInLedger ? databases[place.database].entry : .none,
+            user: record.isInLedger ? users[place.user].entry : .none)
+    }
+
+    mutating func refuse(_ record: MovedClient, _ connection: ConnectionID) {
         refuse(record)
         actions.append(.close(connection, .elsewhere))
     }
@@ -205,18 +239,19 @@ extension PoolCore {
         ledger.refuse(record.ticket, from: Int(record.sender))
     }
 
-    private mutating func adopt(
-        _ record: MovedClient, _ connection: ConnectionID, _ pool: Handle<Pool>, _ database: Int, _ user: Int
+    /// The record of a client that has been taken, on its way (`.moving`) still.
+    mutating func adopt(
+        _ record: MovedClient, _ connection: ConnectionID, _ place: Place
     ) -> Handle<Client> {
         guard let client = clients.insert(Client(connection: connection, id: record.id)) else {
             preconditionFailure("there was room for it a moment ago")
         }
-        clients[client].pool = pool
-        clients[client].database = Int32(database)
-        clients[client].user = Int32(user)
+        clients[client].pool = place.pool
+        clients[client].database = Int32(place.database)
+        clients[client].user = Int32(place.user)
         clients[client].isCounted = true
-        databases[database].clientCount += 1
-        users[user].clientCount += 1
+        databases[place.database].clientCount += 1
+        users[place.user].clientCount += 1
         clients[client].isExempt = record.isExempt
         clients[client].isAdmitted = record.isAdmitted
         clients[client].isInLedger = record.isInLedger
@@ -239,8 +274,7 @@ extension PoolCore {
             parameters.release(set, &bytes)
         }
         clients[client].state = .moving
-        pools[pool].clientCounts[Int(Client.State.moving.rawValue)] &+= 1
-        moveClient(client, to: .idle)
+        pools[place.pool].clientCounts[Int(Client.State.moving.rawValue)] &+= 1
         for statement in record.statements { give(statement, to: client) }
         return client
     }

@@ -30,6 +30,7 @@ extension PoolCore {
         case .passFailed(.client(let client)): passFailed(client)
         case .detached(.console), .passFailed(.console): preconditionFailure("a console stays where it is")
         case .moved(let client, let connection): moved(client, connection)
+        case .movedSession(let session, let connection, let server): moved(session, connection, server)
         case .lent(let server, let connection): lent(server, connection)
         case .told(let message): told(message)
         case .workerEnded(let index): workerEnded(index)

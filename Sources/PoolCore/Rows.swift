@@ -58,7 +58,8 @@ extension PoolCore {
             let state: String
             switch clients[client].state {
             case .startup, .authenticating: continue
-            case .idle, .moving: state = "idle"
+            case .idle: state = "idle"
+            case .moving: state = clients[client].server.isNone ? "idle" : "active"
             case .waiting, .waitingForWelcome, .waitingForLookup: state = "waiting"
             case .linked, .relayed, .lookingUp: state = "active"
             case .cancelling: state = "active_cancel_req"

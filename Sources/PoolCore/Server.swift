@@ -84,7 +84,8 @@ public struct Server: Linked {
     var isReady = false
     /// It is counted in the ledger; connections for cancel requests to PostgreSQL are not.
     var isCounted = false
-    /// While `.lending` to another worker: which, and what the ledger calls the transfer once it is offered.
+    /// While `.lending` to another worker, or on its way there with its client: which, and what the ledger
+    /// calls the transfer once it is offered.
     var borrower: Int16 = -1
     var ticket: TransferTicket?
     /// Another worker has taken it: only the descriptor is left to be closed.

@@ -82,7 +82,7 @@ extension PoolCore {
         case (.idle, .waiting), (.idle, .linked): true
         case (.waiting, .linked), (.waiting, .idle): true
         case (.linked, .idle): true
-        case (.idle, .moving), (.moving, .idle): true
+        case (.idle, .moving), (.moving, .idle), (.linked, .moving), (.moving, .linked): true
         default: false
         }
     }
@@ -130,7 +130,7 @@ extension PoolCore {
         case (.tested, .idle), (.tested, .beingCancelled): true
         case (.linked, .idle), (.linked, .tested), (.linked, .beingCancelled): true
         case (.beingCancelled, .idle), (.beingCancelled, .tested): true
-        case (.idle, .lending), (.lending, .idle): true
+        case (.idle, .lending), (.lending, .idle), (.lending, .linked): true
         case (.idle, .lookingUp): true
         case (.lookingUp, .idle), (.lookingUp, .tested), (.lookingUp, .beingCancelled): true
         default: false

@@ -128,7 +128,8 @@ extension PoolCore {
             if Int(other) < workerCount { tell(Int(other), .welcome(description(of: pool))) }
         case .welcome(let description):
             learnWelcome(description)
-        case .cancel, .cancelAnswer, .drop, .lend, .accepted, .move, .moveAttached:
+        case .cancel, .cancelAnswer, .drop, .lend, .accepted, .move, .moveAttached, .moveSession,
+            .moveSessionAttached:
             break
         }
     }

@@ -42,6 +42,12 @@ public enum InboxMessage: Equatable, Sendable {
     /// The same with a record too long for a message: a memory file of so many bytes comes behind the
     /// client's descriptor.
     case moveAttached(byteCount: UInt64)
+    /// A client for the receiver to go on serving with its server: the bytes of a `MovedSession`. The
+    /// descriptors of both come with the message, the client's first.
+    case moveSession(record: [UInt8])
+    /// The same with a record too long for a message: a memory file of so many bytes comes behind the
+    /// descriptors.
+    case moveSessionAttached(byteCount: UInt64)
 
     private static let cancelKind: UInt8 = 1
     private static let cancelAnswerKind: UInt8 = 2
@@ -55,6 +61,8 @@ public enum InboxMessage: Equatable, Sendable {
     private static let acceptedKind: UInt8 = 10
     private static let moveKind: UInt8 = 11
     private static let moveAttachedKind: UInt8 = 12
+    private static let moveSessionKind: UInt8 = 13
+    private static let moveSessionAttachedKind: UInt8 = 14
 
     /// Appends the message as one record of at most 60 KiB.
     ///
@@ -85,10 +93,10 @@ public enum InboxMessage: Equatable, Sendable {
             let record = pool.encoded()
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .move(let record):
+        case .move(let record), .moveSession(let record):
             guard record.count < FieldWriter.recordLimit else { throw .tooLong }
             writer.add(.payload, record)
-        case .moveAttached(let byteCount):
+        case .moveAttached(let byteCount), .moveSessionAttached(let byteCount):
             writer.add(.byteCount, byteCount)
         case .freed, .accepted:
             break
@@ -110,6 +118,8 @@ public enum InboxMessage: Equatable, Sendable {
         case .accepted: InboxMessage.acceptedKind
         case .move: InboxMessage.moveKind
         case .moveAttached: InboxMessage.moveAttachedKind
+        case .moveSession: InboxMessage.moveSessionKind
+        case .moveSessionAttached: InboxMessage.moveSessionAttachedKind
         }
     }
 
@@ -154,6 +164,10 @@ public enum InboxMessage: Equatable, Sendable {
             message = .move(record: try reader.bytes(.payload))
         case InboxMessage.moveAttachedKind:
             message = .moveAttached(byteCount: try reader.number(.byteCount))
+        case InboxMessage.moveSessionKind:
+            message = .moveSession(record: try reader.bytes(.payload))
+        case InboxMessage.moveSessionAttachedKind:
+            message = .moveSessionAttached(byteCount: try reader.number(.byteCount))
         default:
             throw .unknownMessage(kind: reader.kind)
         }

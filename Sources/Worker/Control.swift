@@ -148,10 +148,15 @@ extension WorkerLoop {
                 moved(record, message.descriptors, isMeant: isMeant)
                 continue
             case .moveAttached(let byteCount):
-                let file = message.descriptors.dropFirst().first ?? -1
-                let record = try? SharedMemory.contents(of: file, limit: max(Int(byteCount), 1))
-                moved(record ?? [], Array(message.descriptors.prefix(1)), isMeant: isMeant)
-                message.descriptors.dropFirst().forEach(Descriptors.close)
+                let record = attached(message.descriptors, behind: 1, Int(byteCount))
+                moved(record, Array(message.descriptors.prefix(1)), isMeant: isMeant)
+                continue
+            case .moveSession(let record):
+                movedSession(record, message.descriptors, isMeant: isMeant)
+                continue
+            case .moveSessionAttached(let byteCount):
+                let record = attached(message.descriptors, behind: 2, Int(byteCount))
+                movedSession(record, Array(message.descriptors.prefix(2)), isMeant: isMeant)
                 continue
             case .accepted:
                 message.descriptors.forEach { adopt($0) }
@@ -165,10 +170,19 @@ extension WorkerLoop {
             case .drop(let database): tell(.databaseDropped(database))
             case .cancelAnswer(let ticket, let isFound):
                 tell(.cancelAnswered(Handle(raw: ticket), isFound: isFound))
-            case .wanted, .welcomeWanted, .welcome, .evict, .freed, .lend, .accepted, .move, .moveAttached:
+            case .wanted, .welcomeWanted, .welcome, .evict, .freed, .lend, .accepted, .move, .moveAttached,
+                .moveSession, .moveSessionAttached:
                 tell(.told(decoded.message))
             }
         }
+    }
+
+    /// What lies in the memory file behind so many descriptors of a message, which is closed.
+    private func attached(_ descriptors: [Int32], behind count: Int, _ byteCount: Int) -> [UInt8] {
+        let files = descriptors.dropFirst(count)
+        defer { files.forEach(Descriptors.close) }
+        guard let file = files.first else { return [] }
+        return (try? SharedMemory.contents(of: file, limit: max(byteCount, 1))) ?? []
     }
 
     /// Another worker lends a server.
@@ -200,11 +214,34 @@ extension WorkerLoop {
             return core.refuse(client)
         }
         let connection = ConnectionID(raw: handle.raw)
-        unsafe client.input.withUnsafeBytes { input in
+        hold(connection, client.input)
+        tell(.moved(client, connection))
+    }
+
+    private mutating func hold(_ connection: ConnectionID, _ input: [UInt8]) {
+        unsafe input.withUnsafeBytes { input in
             guard let start = input.baseAddress else { return }
             unsafe hold(connection, start, input.count)
         }
-        tell(.moved(client, connection))
+    }
+
+    /// Another worker sends a client with its server.
+    private mutating func movedSession(_ bytes: [UInt8], _ descriptors: [Int32], isMeant: Bool) {
+        guard let session = try? MovedSession(decoding: bytes) else {
+            return descriptors.forEach(Descriptors.close)
+        }
+        guard isMeant, descriptors.count == 2, connections.count + 2 <= connections.capacity,
+            let client = connections.insert(
+                Connection(descriptor: descriptors[0], peer: .client(.none), state: .open)),
+            let server = connections.insert(
+                Connection(descriptor: descriptors[1], peer: .server(.none), state: .open))
+        else {
+            descriptors.forEach(Descriptors.close)
+            return core.refuse(session)
+        }
+        let connection = ConnectionID(raw: client.raw)
+        hold(connection, session.client.input)
+        tell(.movedSession(session, connection, server: ConnectionID(raw: server.raw)))
     }
 }
 

@@ -249,12 +249,20 @@ extension WorkerLoop {
         let file = isShort ? nil : try? SharedMemory.sealedCopy("pgsluice client", of: record)
         guard isShort || file != nil else { return false }
         defer { if let file { Descriptors.close(file) } }
+        let server = core.companion(of: self[connection].peer)
         let message: InboxMessage =
-            isShort ? .move(record: record) : .moveAttached(byteCount: UInt64(record.count))
+            switch (contains(server), isShort) {
+            case (false, true): .move(record: record)
+            case (false, false): .moveAttached(byteCount: UInt64(record.count))
+            case (true, true): .moveSession(record: record)
+            case (true, false): .moveSessionAttached(byteCount: UInt64(record.count))
+            }
         var buffer = ByteBuffer(capacity: 1024)
         let incarnation = core.incarnation(ofWorker: worker)
         guard (try? message.encode(incarnation: incarnation, into: &buffer)) != nil else { return false }
-        let descriptors = [self[connection].descriptor] + (file.map { [$0] } ?? [])
+        var descriptors = [self[connection].descriptor]
+        if contains(server) { descriptors.append(self[server].descriptor) }
+        if let file { descriptors.append(file) }
         return send([UInt8](copyingBytes: buffer.bytes), descriptors, toWorker: worker)
     }
 

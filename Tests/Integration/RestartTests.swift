@@ -1,3 +1,4 @@
+import CLibPQ
 import Glibc
 import Testing
 
@@ -76,6 +77,62 @@ import Testing
             let error = #expect(throws: PostgresError.self) { try client.finish() }
             #expect(error?.sqlState == "57014")
             #expect(try client.execute("mine", ["41"]).value == "42")
+        }
+    }
+
+    /// Sessions go to the new workers with their servers, and the old workers wait for none of them.
+    @Test(.enabled(if: Options.isOurs), arguments: Setup.session, [false, true])
+    func sessionsGoOn(setup: Setup, isReload: Bool) async throws {
+        try await withPooler(setup, Configuration(settings: ["default_pool_size": "8"])) { pooler throws in
+            let isOver = Shared(false)
+            let rounds = Shared(0)
+            let clients = Thread {
+                try Thread.concurrently(6) { thread in
+                    let client = try pooler.connect()
+                    try client.query("create temp table mine as select \(thread) as number")
+                    try client.query("select pg_advisory_lock(\(4000 + thread))")
+                    try client.prepare("sum", "select number + $1::int from mine")
+                    let backend = try client.query("select pg_backend_pid()").value
+                    var number = 0
+                    while !isOver.current {
+                        number += 1
+                        #expect(try client.execute("sum", ["\(number)"]).value == "\(thread + number)")
+                        #expect(try client.query("select pg_backend_pid()").value == backend)
+                        rounds.with { $0 += 1 }
+                        if thread > 3 { usleep(10_000) }
+                    }
+                    #expect(try client.query("select pg_advisory_unlock(\(4000 + thread))").value == "t")
+                }
+            }
+            let quiet = try pooler.connect()
+            try quiet.query("set work_mem to '7MB'")
+            try quiet.query("listen bell")
+            for round in 1...3 {
+                let before = pooler.workers()
+                if isReload {
+                    // More, or fewer: those with the highest numbers leave.
+                    try pooler.rewrite {
+                        $0.settings["workers"] = "\(round % 2 == 1 ? 4 : setup.workers == 1 ? 1 : 2)"
+                    }
+                    pooler.reload()
+                    let count = round % 2 == 1 ? 4 : setup.workers == 1 ? 1 : 2
+                    try eventually("there are \(count) workers") { pooler.workers().count == count }
+                } else {
+                    try pooler.console().query("RESTART")
+                    try eventually("the old workers have left") {
+                        Set(before).isDisjoint(with: pooler.workers())
+                    }
+                }
+                let number = rounds.current
+                try eventually("the clients work") { rounds.current > number + 20 }
+                #expect(try quiet.query("show work_mem").value == "7MB")
+            }
+            isOver.with { $0 = true }
+            try clients.join()
+            try pooler.connect().query("notify bell")
+            try quiet.query("select 1")
+            #expect(PQnotifies(quiet.raw) != nil)
+            #expect(try pooler.serverCount() <= 8)
         }
     }
 

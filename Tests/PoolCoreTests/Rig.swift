@@ -42,6 +42,9 @@ final class Rig {
     /// Connections on which the core wants nothing to be received.
     private(set) var detached: Set<ConnectionID> = []
 
+    /// The servers that have come with their clients.
+    private(set) var broughtServers: [ConnectionID] = []
+
     /// A message to another worker.
     struct Post {
         var worker: Int
@@ -327,7 +330,10 @@ final class Rig {
         guard peer.isClient else { return output(offset, count) }
         let input = held[core.connection(of: peer)] ?? []
         var buffer = ByteBuffer()
-        try? InboxMessage.move(record: output(offset, count) + input).encode(incarnation: 1, into: &buffer)
+        let record = output(offset, count) + input
+        let message: InboxMessage =
+            core.companion(of: peer).isNone ? .move(record: record) : .moveSession(record: record)
+        try? message.encode(incarnation: 1, into: &buffer)
         return buffer.bytes.withUnsafeBytes { Array($0) }
     }
 
@@ -340,6 +346,14 @@ final class Rig {
             let connection = makeConnection()
             if !client.input.isEmpty { held[connection] = client.input }
             tell(.moved(client, connection))
+            return connection
+        }
+        if case .moveSession(let record) = message {
+            let session = try MovedSession(decoding: record)
+            let connection = makeConnection()
+            if !session.client.input.isEmpty { held[connection] = session.client.input }
+            broughtServers.append(makeConnection())
+            tell(.movedSession(session, connection, server: broughtServers[broughtServers.count - 1]))
             return connection
         }
         guard case .lend(let server) = message else {

@@ -102,6 +102,7 @@ struct Options {
             worlds += 1
             totals.sessions += outcome.sessions
             totals.moved += outcome.moved
+            totals.movedSessions += outcome.movedSessions
             totals.events += outcome.events
             totals.requests += outcome.requests
             totals.lost += outcome.lost
@@ -116,6 +117,7 @@ struct Options {
         print(
             "\(worlds) worlds from seed \(first) on, "
                 + "\(totals.sessions) sessions, \(totals.moved) of them moved, "
+                + "\(totals.movedSessions) with their servers, "
                 + "\(totals.events) events, \(totals.requests) messages, "
                 + "\(totals.lost) clients sent away, \(totals.cancelled) statements cancelled, "
                 + "\(Int(Double(worlds) / seconds)) worlds a second: "

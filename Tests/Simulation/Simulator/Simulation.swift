@@ -18,6 +18,8 @@ public enum Simulation {
         /// clients, clients that were sent away, statements cancelled.
         public var sessions = 0
         public var moved = 0
+        /// Those that went with their server.
+        public var movedSessions = 0
         public var events = 0
         public var requests = 0
         public var lost = 0
@@ -64,6 +66,7 @@ public enum Simulation {
         outcome.trace = world.trace.text
         outcome.sessions = world.statistics.sessions
         outcome.moved = world.statistics.moved
+        outcome.movedSessions = world.statistics.movedSessions
         outcome.events = world.statistics.events
         outcome.requests = world.statistics.requests
         outcome.lost = world.statistics.lost

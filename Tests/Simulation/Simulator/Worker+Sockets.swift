@@ -30,6 +30,7 @@ extension Worker {
     }
 
     private func socket(_ id: ConnectionID) -> Socket? {
+        if id.isNone { return nil }
         guard id.slot < world.sockets.count else {
             fail("the core names a connection that never was")
             return nil
@@ -242,6 +243,7 @@ extension Worker {
             }
         case .attach(let id):
             guard let socket = socket(id) else { return }
+            if socket.worker !== self { return fail("a worker receives on the connection of another") }
             socket.isDetaching = false
             socket.isPassed = false
             arm(socket)
@@ -264,14 +266,19 @@ extension Worker {
                 return afterwards.append(.passFailed(peer))
             }
             socket.isPassed = true
-            guard peer.isClient else { return world.post(to: worker, output(offset, count), socket) }
+            guard peer.isClient else { return world.post(to: worker, output(offset, count), [socket]) }
+            let companion = self.socket(core.companion(of: peer))
+            companion?.isPassed = true
             var buffer = ByteBuffer()
-            let message = InboxMessage.move(record: output(offset, count) + socket.held)
+            let record = output(offset, count) + socket.held
+            let message: InboxMessage =
+                companion == nil ? .move(record: record) : .moveSession(record: record)
             guard (try? message.encode(incarnation: core.incarnation(ofWorker: worker), into: &buffer)) != nil
             else { return fail("a client's record is too long") }
-            world.post(to: worker, buffer.bytes.withUnsafeBytes { Array($0) }, socket)
+            let sockets = [socket] + (companion.map { [$0] } ?? [])
+            world.post(to: worker, buffer.bytes.withUnsafeBytes { Array($0) }, sockets)
         case .tell(let worker, let offset, let count):
-            world.post(to: worker, output(offset, count), nil)
+            world.post(to: worker, output(offset, count), [])
         default:
             fail("this is about one worker alone")
         }

@@ -97,11 +97,15 @@ final class Worker {
     func later(_ event: Event) { world.schedule(after: 0) { self.tell(event) } }
 
     /// A message of another worker has come.
-    func take(_ bytes: [UInt8], _ socket: Socket?) {
+    func take(_ bytes: [UInt8], _ sockets: [Socket]) {
+        let socket = sockets.first
         guard let (meant, message) = try? InboxMessage.decode(bytes.rawSpan) else {
             return fail("a worker sends what cannot be read")
         }
         if case .move(let record) = message { return take(record, isMeant: meant == incarnation, socket) }
+        if case .moveSession(let record) = message {
+            return take(session: record, isMeant: meant == incarnation, sockets)
+        }
         guard case .lend(let server) = message else {
             trace.note(now, "worker \(index) is told: \(message)")
             return tell(.told(message))
@@ -141,6 +145,28 @@ final class Worker {
         world.sockets.append(socket)
         world.statistics.moved += 1
         tell(.moved(client, id))
+    }
+
+    /// Another worker sends a client with its server.
+    private func take(session record: [UInt8], isMeant: Bool, _ sockets: [Socket]) {
+        guard let session = try? MovedSession(decoding: record), sockets.count == 2 else {
+            return fail("a worker sends a session that cannot be read")
+        }
+        trace.note(now, "worker \(index) is sent a session of worker \(session.client.sender)")
+        if !sockets[0].worker.isDead, sockets[0].state == .open, session.client.input != sockets[0].held {
+            fail("a client's input is lost on the way")
+        }
+        guard isMeant else {
+            core.refuse(session)
+            return sockets.forEach(world.letGo)
+        }
+        let slot = UInt32(world.sockets.count)
+        world.sockets += sockets
+        world.statistics.movedSessions += 1
+        tell(
+            .movedSession(
+                session, ConnectionID(slot: slot, generation: 1),
+                server: ConnectionID(slot: slot + 1, generation: 1)))
     }
 
     func checkInvariants() {

@@ -10,8 +10,8 @@ import SharedState
 /// What passes between workers, and what becomes of it when one of them dies.
 extension World {
     /// Puts a message into a worker's inbox.
-    func post(to index: Int, _ bytes: [UInt8], _ socket: Socket?) {
-        inboxes[index].append((bytes, socket))
+    func post(to index: Int, _ bytes: [UInt8], _ sockets: [Socket]) {
+        inboxes[index].append((bytes, sockets))
         schedule(after: latency()) { self.readInbox(index) }
     }
 
@@ -20,7 +20,7 @@ extension World {
         guard let worker = workers[index] else { return }
         while !inboxes[index].isEmpty, failure == nil, !worker.isDead {
             let message = inboxes[index].removeFirst()
-            worker.take(message.bytes, message.socket)
+            worker.take(message.bytes, message.sockets)
         }
     }
 
@@ -111,7 +111,7 @@ extension World {
         for requester in requesters { requester.lose(worker) }
         for socket in sockets where socket.worker === worker && socket.state != .closed {
             // What is on its way to another worker lives until that has read it.
-            if inboxes.contains(where: { $0.contains { $0.socket === socket } }) { continue }
+            if inboxes.contains(where: { $0.contains { $0.sockets.contains { $0 === socket } } }) { continue }
             worker.beginClose(socket)
         }
         schedule(after: latency()) { self.bury(index, worker.incarnation) }
@@ -119,7 +119,7 @@ extension World {
 
     private func bury(_ index: Int, _ incarnation: UInt64) {
         for message in inboxes[index] {
-            if let socket = message.socket { letGo(socket) }
+            message.sockets.forEach(letGo)
         }
         inboxes[index] = []
         guard segment.ledger(of: index).reclaim(worker: index) else { return fail("the ledger is locked") }

@@ -17,7 +17,7 @@ final class World {
     /// By worker index; nil while there is no process.
     var workers: [Worker?] = []
     /// What workers have sent each other and nobody has read, by receiver.
-    var inboxes: [[(bytes: [UInt8], socket: Socket?)]] = []
+    var inboxes: [[(bytes: [UInt8], sockets: [Socket])]] = []
     /// All connections by the slot of their handles; one that was lent has several.
     var sockets: [Socket] = []
     var postgres: Postgres!
@@ -186,6 +186,7 @@ final class Statistics {
     var lost = 0
     var sessions = 0
     var moved = 0
+    var movedSessions = 0
 }
 
 extension Random {
