@@ -182,13 +182,17 @@ class Program:
         if not source.exists():
             raise RuntimeError(f"{source} does not exist; run swift build -c release --product pgsluice")
         binary = folder / "pgsluice"
-        shutil.copy(source, binary)
-        binary.chmod(0o755)
+        for name in ("pgsluice", "pgsluice-web"):
+            # The program that serves the metrics is looked for beside the other.
+            if name == "pgsluice" or (source.parent / name).exists():
+                shutil.copy(source if name == "pgsluice" else source.parent / name, folder / name)
+                (folder / name).chmod(0o755)
         write(folder / "userlist.txt", users)
         command = [binary]
         if text is not None:
-            write(folder / "pgsluice.ini", text.replace("{folder}", str(folder)))
-            command.append(folder / "pgsluice.ini")
+            self.file = folder / "pgsluice.ini"
+            write(self.file, text.replace("{folder}", str(folder)))
+            command.append(self.file)
         self.port = port
         self.server = Server(command, folder / "log", environment)
         self.server.wait_for_port(port)

@@ -1,0 +1,253 @@
+"""Reloads, pauses, restarts and killed workers under load: nobody may notice, and every transaction is counted.
+
+pgbench works in transaction mode through four workers all the while. Run by `Scripts/soak`, and in a short form by
+`test_soak.py`.
+"""
+
+import argparse
+import collections
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+from postgres import PATIENCE, Pooler, Postgres, free_port, make_folder, write
+
+CLIENTS = 8
+WORKERS = 4
+SCRIPT = """\\set id random(1, 100)
+begin;
+select count(*) from generate_series(1, :id);
+commit;
+"""
+
+
+def until(what, condition):
+    """Waits until a condition holds, and returns what it gave."""
+    deadline = time.monotonic() + PATIENCE
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not in {PATIENCE} s: {what}")
+        time.sleep(0.01)
+    return result
+
+
+class Instance:
+    """The pooler under test, its console and its metrics."""
+
+    def __init__(self, postgres, backend):
+        self.folder = make_folder()
+        self.metrics_port = free_port()
+        self.pooler = Pooler(
+            postgres, backend, WORKERS, "transaction", control_dir=str(self.folder / "control"),
+            metrics_listen=f"127.0.0.1:{self.metrics_port}", log_connections=0, log_disconnections=0)
+        self.program = self.pooler.program
+        self.file = self.program.file
+        self.settings = self.file.read_text()
+
+    def console(self, command):
+        """Gives a command on the control socket; returns its rows, or raises its error."""
+        result = subprocess.run(
+            ["psql", "-X", "-A", "-F", "\t", "-P", "footer=off", "-v", "ON_ERROR_STOP=1",
+             "-h", str(self.folder / "control"), "-p", str(self.pooler.port), "-U", "app", "-d", "pgbouncer",
+             "-c", command],
+            capture_output=True, text=True, timeout=60)
+        if result.returncode != 0:
+            raise RuntimeError(result.stderr.strip())
+        lines = result.stdout.splitlines()
+        if len(lines) < 2:
+            return []
+        names = lines[0].split("\t")
+        return [dict(zip(names, line.split("\t"))) for line in lines[1:]]
+
+    def counted(self):
+        """How many transactions of clients the console has counted."""
+        return sum(int(row["xact_count"]) for row in self.console("SHOW STATS_TOTALS") if row["database"] == "app")
+
+    def measured(self):
+        """The same as the metrics have it."""
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
+        found = re.findall(r'^pgsluice_transactions_total\{[^}]*database="app"[^}]*\} (\S+)$', text, re.MULTILINE)
+        return int(sum(float(number) for number in found))
+
+    def workers(self):
+        """Those that serve, and those that leave."""
+        found = collections.defaultdict(list)
+        for row in self.console("SHOW WORKERS"):
+            found[row["state"]].append(int(row["pid"] or 0))
+        return found
+
+    def is_settled(self):
+        workers = self.workers()
+        return set(workers) == {"ready"} and len(workers["ready"]) == WORKERS
+
+    def stop(self):
+        self.pooler.program.stop()
+
+
+class Bench:
+    """A pgbench that works until it is told to stop."""
+
+    def __init__(self, instance, clients, name):
+        self.folder = make_folder()
+        self.script = self.folder / "script.sql"
+        write(self.script, SCRIPT)
+        self.script.chmod(0o644)
+        self.prefix = self.folder / name
+        # Ours, so that we write its log.
+        self.folder.chmod(0o777)
+        environment = dict(os.environ, PGPASSWORD=instance.pooler.password, PGSSLMODE="disable")
+        self.process = subprocess.Popen(
+            ["pgbench", "-n", "-M", "extended", "-c", str(clients), "-j", str(min(clients, 2)), "-T", "36000", "-l",
+             f"--log-prefix={self.prefix}", "-f", str(self.script), "-h", "127.0.0.1",
+             "-p", str(instance.pooler.port), "-U", instance.pooler.user, "app"],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder)
+
+    def is_at_work(self):
+        return any(path.stat().st_size > 0 for path in self.folder.glob(f"{self.prefix.name}.*"))
+
+    def is_over(self):
+        return self.process.poll() is not None
+
+    def stop(self):
+        """Has it end as if its time were over; returns what it says."""
+        if not self.is_over():
+            self.process.send_signal(signal.SIGALRM)
+        try:
+            return self.process.communicate(timeout=PATIENCE)[0]
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def longest(self):
+        """The longest transaction, in milliseconds."""
+        times = [int(line.split()[2]) for path in self.folder.glob(f"{self.prefix.name}.*")
+                 for line in path.read_text().splitlines()]
+        return max(times, default=0) / 1000
+
+
+def processed(text):
+    found = re.search(r"number of transactions actually processed: (\d+)", text)
+    return int(found.group(1)) if found else 0
+
+
+class Soak:
+    """One run over all phases; `report` is told what happened."""
+
+    def __init__(self, instance, report=print):
+        self.instance, self.report = instance, report
+
+    def undisturbed(self, name, times, step):
+        """Does something again and again under load; no transaction and no connection may be lost."""
+        before, measured = self.instance.counted(), self.instance.measured()
+        bench = Bench(self.instance, CLIENTS, name)
+        try:
+            until("pgbench is at work", bench.is_at_work)
+            for number in range(times):
+                # Between two of them the clients get something done.
+                count = self.instance.counted()
+                step(number)
+                until("the clients go on", lambda: self.instance.counted() > count + CLIENTS or bench.is_over())
+                assert not bench.is_over(), bench.stop()[-3000:]
+            until("everybody has settled", self.instance.is_settled)
+        finally:
+            text = bench.stop()
+        assert bench.process.returncode == 0 and "aborted" not in text, text[-3000:]
+        failed = re.search(r"number of failed transactions: (\d+)", text)
+        assert failed is None or failed.group(1) == "0", text[-3000:]
+        count = processed(text)
+        until("every transaction is counted", lambda: self.instance.counted() - before >= count)
+        assert self.instance.counted() - before == count, (self.instance.counted() - before, count)
+        until("the metrics say the same", lambda: self.instance.measured() - measured >= count)
+        assert self.instance.measured() - measured == count, (self.instance.measured() - measured, count)
+        longest = bench.longest()
+        self.report(f"{name}: {times} times, {count} transactions, none lost, the longest {longest:.0f} ms")
+        return longest
+
+    def reload(self, number):
+        """Good configurations and broken ones, in turn."""
+        if number % 2 == 1:
+            write(self.instance.file, self.instance.settings + "pool_mode = nonsense\n")
+            try:
+                self.instance.console("RELOAD")
+            except RuntimeError as error:
+                assert "pool_mode" in str(error), error
+                write(self.instance.file, self.instance.settings)
+                return
+            raise AssertionError("a broken configuration has been taken")
+        write(self.instance.file, self.instance.settings + f"query_wait_timeout = {100 + number}\n")
+        self.instance.console("RELOAD")
+
+    def pause(self, _):
+        self.instance.console("PAUSE")
+        self.instance.console("RESUME")
+
+    def restart(self, _):
+        old = self.instance.workers()["ready"]
+        self.instance.console("RESTART")
+        until("the old workers have left", lambda: self.instance.is_settled()
+              and not set(old) & set(self.instance.workers()["ready"]))
+
+    def kill(self, times):
+        """Kills workers; what is counted differs by at most one transaction for each client that was cut off."""
+        before, cut, count = self.instance.counted(), 0, 0
+        benches = [Bench(self.instance, 1, f"kill{number}") for number in range(CLIENTS)]
+        try:
+            for number in range(times):
+                until("everybody is at work", lambda: all(bench.is_at_work() for bench in benches))
+                workers = until("all workers are there", lambda: self.instance.is_settled() and self.instance.workers())
+                os.kill(workers["ready"][number % WORKERS], signal.SIGKILL)
+                until("the worker is replaced", lambda: self.instance.is_settled()
+                      and workers["ready"] != self.instance.workers()["ready"])
+                for place, bench in enumerate(benches):
+                    if bench.is_over():
+                        count += processed(bench.stop())
+                        cut += 1
+                        benches[place] = Bench(self.instance, 1, f"kill{number}-{place}")
+        finally:
+            texts = [bench.stop() for bench in benches]
+        cut += sum("aborted" in text for text in texts)
+        count += sum(processed(text) for text in texts)
+        until("every transaction is counted", lambda: self.instance.counted() - before >= count - cut)
+        difference = self.instance.counted() - before - count
+        assert abs(difference) <= cut, (difference, cut)
+        self.report(f"killed workers: {times}, {count} transactions, {cut} clients cut off, "
+                    f"{difference:+d} transactions counted")
+
+    def run(self, reloads, pauses, restarts, kills):
+        """All phases; returns the longest stall of each that nobody may notice, in milliseconds."""
+        stalls = {
+            "reload": self.undisturbed("reloads", reloads, self.reload),
+            "pause": self.undisturbed("pauses", pauses, self.pause),
+            "restart": self.undisturbed("restarts", restarts, self.restart),
+        }
+        self.kill(kills)
+        return stalls
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="Scripts/soak", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a tenth of everything")
+    parser.add_argument("--backend", default="io_uring", choices=["io_uring", "epoll"])
+    parser.add_argument("--strict", action="store_true",
+                        help="fail when a client has waited longer than 50 ms in a reload or 250 ms in a restart")
+    options = parser.parse_args()
+    postgres = Postgres()
+    try:
+        instance = Instance(postgres, options.backend)
+        try:
+            counts = (10, 3, 3, 3) if options.short else (100, 20, 20, 20)
+            stalls = Soak(instance).run(*counts)
+        finally:
+            instance.stop()
+    finally:
+        postgres.stop()
+    if options.strict and (stalls["reload"] > 50 or stalls["restart"] > 250):
+        sys.exit(f"too long: {stalls}")
+
+
+if __name__ == "__main__":
+    main()
