@@ -28,6 +28,12 @@ final class ConsoleConnection {
         }
     }
 
+    /// A worker process.
+    struct Relay: Equatable {
+        let worker: Int
+        let incarnation: UInt64
+    }
+
     let id: ConsoleID
     /// The socket, ours.
     let descriptor: Int32
@@ -37,6 +43,8 @@ final class ConsoleConnection {
     let user: String
     /// `nil` for a session that a worker has authenticated.
     private(set) var control: Control?
+    /// The worker process that passes the bytes of such a session on.
+    let relay: Relay?
     /// Whether the other end is gone.
     private(set) var isBroken = false
     private var isClosed = false
@@ -44,13 +52,14 @@ final class ConsoleConnection {
     /// A connection that owns `descriptor`.
     init(
         id: ConsoleID, descriptor: Int32, user: String, session: consuming ConsoleSession,
-        control: Control? = nil
+        control: Control? = nil, relay: Relay? = nil
     ) {
         self.id = id
         self.descriptor = descriptor
         self.user = user
         self.session = session
         self.control = control
+        self.relay = relay
     }
 
     /// What a poll is to find out. Without interest in anything it still tells when the other end is gone.
@@ -113,46 +122,76 @@ final class ConsoleConnection {
 }
 
 extension ConsoleConnection {
+    private enum Tag {
+        static let id: UInt16 = 1
+        static let descriptor: UInt16 = 2
+        static let user: UInt16 = 3
+        static let role: UInt16 = 4
+        static let cancelProcess: UInt16 = 5
+        static let cancelSecret: UInt16 = 6
+        static let input: UInt16 = 7
+        static let output: UInt16 = 8
+        static let awaitsRestart: UInt16 = 9
+        static let controlId: UInt16 = 10
+        static let controlPeer: UInt16 = 11
+        static let controlConnected: UInt16 = 12
+        static let relayWorker: UInt16 = 13
+        static let relayIncarnation: UInt16 = 14
+    }
+
     /// For a program that takes over; `nil` when the session cannot go on there.
     var record: TaggedRecord? {
         guard !isBroken, let parked = session.parked else { return nil }
         var record = TaggedRecord()
-        record.add(1, id)
-        record.add(2, descriptor)
-        record.add(3, user)
-        record.add(4, UInt64(parked.role.rawValue))
-        record.add(5, parked.cancelKey.processId)
-        record.add(6, parked.cancelKey.secret)
-        record.add(7, parked.input)
-        record.add(8, parked.output)
-        record.add(9, parked.awaitsRestart)
+        record.add(Tag.id, id)
+        record.add(Tag.descriptor, descriptor)
+        record.add(Tag.user, user)
+        record.add(Tag.role, UInt64(parked.role.rawValue))
+        record.add(Tag.cancelProcess, parked.cancelKey.processId)
+        record.add(Tag.cancelSecret, parked.cancelKey.secret)
+        record.add(Tag.input, parked.input)
+        record.add(Tag.output, parked.output)
+        record.add(Tag.awaitsRestart, parked.awaitsRestart)
         if let control {
-            record.add(10, control.id)
-            record.add(11, control.peerPid)
-            record.add(12, control.connectedMicroseconds)
+            record.add(Tag.controlId, control.id)
+            record.add(Tag.controlPeer, control.peerPid)
+            record.add(Tag.controlConnected, control.connectedMicroseconds)
+        }
+        if let relay {
+            record.add(Tag.relayWorker, UInt64(relay.worker))
+            record.add(Tag.relayIncarnation, relay.incarnation)
         }
         return record
     }
 
     /// What `record` gave.
     convenience init(_ record: TaggedRecord) throws(ControlError) {
-        guard let role = ConsoleRole(rawValue: try record.number(4, as: UInt8.self)) else {
-            throw .badField(tag: 4)
+        guard let role = ConsoleRole(rawValue: try record.number(Tag.role, as: UInt8.self)) else {
+            throw .badField(tag: Tag.role)
         }
         let parked = ParkedConsole(
             role: role,
             cancelKey: ConsoleCancelKey(
-                processId: try record.number(5, as: Int32.self), secret: record.bytes(6)),
-            input: record.bytes(7), output: record.bytes(8), awaitsRestart: try record.flag(9))
+                processId: try record.number(Tag.cancelProcess, as: Int32.self),
+                secret: record.bytes(Tag.cancelSecret)),
+            input: record.bytes(Tag.input), output: record.bytes(Tag.output),
+            awaitsRestart: try record.flag(Tag.awaitsRestart))
         var control: Control?
-        if !record.bytes(10).isEmpty {
+        if !record.bytes(Tag.controlId).isEmpty {
             control = Control(
-                id: try record.number(10), peerPid: try record.number(11, as: Int32.self),
-                connectedMicroseconds: try record.number(12))
+                id: try record.number(Tag.controlId),
+                peerPid: try record.number(Tag.controlPeer, as: Int32.self),
+                connectedMicroseconds: try record.number(Tag.controlConnected))
+        }
+        var relay: Relay?
+        if !record.bytes(Tag.relayWorker).isEmpty {
+            relay = Relay(
+                worker: try record.number(Tag.relayWorker, as: Int.self),
+                incarnation: try record.number(Tag.relayIncarnation))
         }
         self.init(
-            id: try record.number(1), descriptor: try record.number(2, as: Int32.self),
-            user: record.text(3), session: ConsoleSession(parked, formatTime: Supervisor.format),
-            control: control)
+            id: try record.number(Tag.id), descriptor: try record.number(Tag.descriptor, as: Int32.self),
+            user: record.text(Tag.user), session: ConsoleSession(parked, formatTime: Supervisor.format),
+            control: control, relay: relay)
     }
 }

@@ -42,9 +42,19 @@ extension Supervisor {
             notifyMessage: configuration.settings.loginNotifyMessage, formatTime: Supervisor.format)
         let connection = ConsoleConnection(
             id: console.nextNumber(), descriptor: descriptor,
-            user: String(decoding: login.user, as: UTF8.self), session: session)
+            user: String(decoding: login.user, as: UTF8.self), session: session,
+            relay: relay(index))
         console.connections.append(connection)
         serve(connection)
+    }
+
+    private func relay(_ index: Int) -> ConsoleConnection.Relay {
+        ConsoleConnection.Relay(worker: index, incarnation: workers[index].incarnation)
+    }
+
+    /// The sessions whose bytes a worker passes on.
+    func sessions(through index: Int) -> [ConsoleConnection] {
+        console.connections.filter { $0.relay == relay(index) }
     }
 
     func newCancelKey() -> ConsoleCancelKey {

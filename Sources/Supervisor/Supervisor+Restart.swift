@@ -44,7 +44,7 @@ extension Supervisor {
         guard !ending.isDraining else { throw ConsoleError("draining: nothing takes over any more") }
         guard restart.run == nil, restart.trial == nil else { throw ConsoleError("a restart is under way") }
         guard !isReloading else { throw ConsoleError("a reload is under way: try again when it is done") }
-        guard isForced || !workers.contains(where: { $0.isLeaving && $0.process != nil }) else {
+        guard isForced || !workers.indices.contains(where: { stillServes($0) }) else {
             throw ConsoleError(
                 "workers that leave still serve clients (SHOW WORKERS tells which): try again when they have "
                     + "left, or RESTART FORCE")
@@ -200,6 +200,12 @@ extension Supervisor {
 
     // MARK: The workers that leave
 
+    /// Whether a worker leaves and has clients; a console session, perhaps of who asks, is none.
+    private func stillServes(_ index: Int) -> Bool {
+        workers[index].isLeaving && workers[index].process != nil
+            && segment.segment.ledger(of: index).clientCount(ofWorker: index) > 0
+    }
+
     /// When a client that does not go is dealt with next.
     var drainTimes: [UInt64] {
         let timeout = configuration.settings.restartDrainTimeoutNanoseconds
@@ -220,6 +226,7 @@ extension Supervisor {
             if drain.step == 0 {
                 log.write(.log, "restart_drain_timeout has passed, \(name) sends its clients away")
                 _ = send(.order(Order(epoch: 0, kind: .dismissClients)), to: index)
+                sessions(through: index).forEach(endSession)
             } else {
                 log.write(.warning, "restart_drain_timeout has passed twice, ending \(name)")
                 Process.send(Signals.kill, to: process)

@@ -55,7 +55,10 @@ struct StubWorker: ~Copyable {
         if ready[0].canRead { Process.exitNow(0) }
         let all = clients
         for (index, listener) in listeners.enumerated() where ready[2 + index].canRead {
-            if let client = try? Socket.accept(listener) { clients.append(client) }
+            if let client = try? Socket.accept(listener) {
+                clients.append(client)
+                _ = segment.ledger(of: context.index).admit(limit: 0)
+            }
         }
         for (index, client) in all.enumerated() where ready[2 + listeners.count + index].canRead {
             serve(client)
@@ -63,6 +66,7 @@ struct StubWorker: ~Copyable {
         if ready[1].canRead { takeOrders() }
         while let message = try? DescriptorPassing.receive(from: context.inbox) {
             clients += message.descriptors
+            for _ in message.descriptors { _ = segment.ledger(of: context.index).admit(limit: 0) }
         }
         if isEnding, clients.isEmpty, !hasDrained {
             hasDrained = true
@@ -143,6 +147,7 @@ struct StubWorker: ~Copyable {
         let text = (try? Descriptors.read(client, limit: 65536)).flatMap { $0 } ?? []
         guard !text.isEmpty else {
             clients.removeAll { $0 == client }
+            segment.ledger(of: context.index).dismiss()
             return Descriptors.close(client)
         }
         let words = String(decoding: text, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(
@@ -195,6 +200,7 @@ struct StubWorker: ~Copyable {
                 parameters: [])
             send(.consoleLogin(login), [client])
             clients.removeAll { $0 == client }
+            segment.ledger(of: context.index).dismiss()
             return Descriptors.close(client)
         default: answer = "what?"
         }

@@ -13,8 +13,8 @@ final class ConsoleClient {
     let descriptor: Int32
     private var buffer: [UInt8] = []
 
-    init(_ instance: Instance) throws {
-        descriptor = try instance.connect()
+    init(_ instance: Instance, worker: Int? = nil) throws {
+        descriptor = try worker.map { try instance.connect(worker: $0) } ?? instance.connect()
         try Descriptors.writeAll(descriptor, Array("console\n".utf8))
         _ = try untilReady()
     }
