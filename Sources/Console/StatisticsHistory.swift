@@ -10,6 +10,12 @@ public struct StatisticsHistory {
     /// From one reading to the next.
     public static let intervalMicroseconds: UInt64 = 1_000_000
 
+    private enum Tag {
+        static let last: UInt16 = 1
+        static let lastMicroseconds: UInt16 = 2
+        static let row: UInt16 = 3
+    }
+
     private struct Row {
         /// When it ended, since 1970.
         var realtimeMicroseconds: UInt64
@@ -33,6 +39,35 @@ public struct StatisticsHistory {
         lastMicroseconds = nowMicroseconds
         last = sums
         rows.reserveCapacity(StatisticsHistory.length)
+    }
+
+    /// For a program that takes over.
+    public var record: TaggedRecord {
+        var record = TaggedRecord()
+        record.add(Tag.last, last.record)
+        record.add(Tag.lastMicroseconds, lastMicroseconds)
+        for row in rows[next...] + rows[..<next] {
+            record.add(Tag.row, [row.realtimeMicroseconds, row.microseconds] + row.values)
+        }
+        return record
+    }
+
+    /// What `record` gave. The rows of a program that counts something else are left out.
+    public init(_ record: TaggedRecord) throws(ControlError) {
+        guard let last = try record.records(Tag.last).first else { throw .badField(tag: Tag.last) }
+        self.init(nowMicroseconds: try record.number(Tag.lastMicroseconds), try StatisticsSums(last))
+        let columns = ShowCommand.history.columns.count
+        for bytes in record.all(Tag.row).suffix(StatisticsHistory.length) {
+            var field = TaggedRecord()
+            field.add(Tag.row, bytes)
+            let numbers = try field.numbers(Tag.row)
+            // Of an idle second there are two numbers.
+            guard numbers.count == 2 || numbers.count == columns else { continue }
+            rows.append(
+                Row(
+                    realtimeMicroseconds: numbers[0], microseconds: numbers[1],
+                    values: Array(numbers.dropFirst(2))))
+        }
     }
 
     /// When the next reading is due, monotonic.

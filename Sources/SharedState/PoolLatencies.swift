@@ -88,7 +88,9 @@ public struct PoolLatencies: Equatable {
         return result + [(count, sum)]
     }
 
-    private subscript(_ histogram: PoolHistogram, _ bucket: Int) -> UInt64 {
-        counts[bucket * PoolLatencies.kindCount + Int(histogram.rawValue)]
+    /// The count of one bucket.
+    subscript(_ histogram: PoolHistogram, _ bucket: Int) -> UInt64 {
+        get { counts[bucket * PoolLatencies.kindCount + Int(histogram.rawValue)] }
+        set { counts[bucket * PoolLatencies.kindCount + Int(histogram.rawValue)] = newValue }
     }
 }

@@ -15,7 +15,7 @@ public struct SegmentReader {
     /// Counts of ended pools and dead workers, by database.
     private var kept: [[UInt8]: PoolTotals] = [:]
     /// Their histograms, by pool.
-    private var keptLatencies: [PoolName: PoolLatencies] = [:]
+    public private(set) var keptLatencies: [PoolName: PoolLatencies] = [:]
     /// Everything that is kept.
     private var keptSums = StatisticsSums()
     /// What the workers' activity was when it was looked at last.
@@ -23,13 +23,22 @@ public struct SegmentReader {
 
     /// A view of `segment`. There must be only one, the supervisor's.
     ///
-    /// - Parameter kept: what another view of it, whose place this one takes, has kept of what is gone.
-    public init(_ segment: Segment, kept: [DatabaseTotals] = []) {
+    /// - Parameters:
+    ///   - kept: what another view of it, whose place this one takes, has kept of what is gone.
+    ///   - keptLatencies: the same of its histograms.
+    public init(
+        _ segment: Segment, kept: [DatabaseTotals] = [], keptLatencies: [PoolName: PoolLatencies] = [:]
+    ) {
         self.segment = segment
-        for database in kept { self.kept[database.database, default: PoolTotals()].add(database.totals) }
+        self.keptLatencies = keptLatencies
+        for database in kept {
+            self.kept[database.database, default: PoolTotals()].add(database.totals)
+            keptSums.totals.add(database.totals)
+        }
+        for latencies in keptLatencies.values { keptSums.latencies.add(latencies) }
     }
 
-    /// Counts of what is gone, for a view that takes this one's place. Their histograms are not in it.
+    /// Counts of what is gone, for a view that takes this one's place.
     public var keptTotals: [DatabaseTotals] {
         kept.map { DatabaseTotals(database: $0.key, totals: $0.value) }
     }

@@ -19,6 +19,15 @@ public struct TaggedRecord: Equatable, Sendable {
         add(tag, stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: number >> $0) })
     }
 
+    /// Adds a row of numbers.
+    public mutating func add(_ tag: UInt16, _ numbers: [UInt64]) {
+        add(
+            tag,
+            numbers.flatMap { number in
+                stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: number >> $0) }
+            })
+    }
+
     /// Adds a number that may be negative.
     public mutating func add(_ tag: UInt16, _ number: Int32) {
         add(tag, UInt64(bitPattern: Int64(number)))
@@ -79,6 +88,15 @@ public struct TaggedRecord: Equatable, Sendable {
         let value = bytes(tag)
         guard value.count == 8 else { throw .badField(tag: tag) }
         return value.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    /// A row of numbers; empty when there is none.
+    public func numbers(_ tag: UInt16) throws(ControlError) -> [UInt64] {
+        let value = bytes(tag)
+        guard value.count.isMultiple(of: 8) else { throw .badField(tag: tag) }
+        return stride(from: 0, to: value.count, by: 8).map { start in
+            value[start..<(start + 8)].reduce(0) { $0 << 8 | UInt64($1) }
+        }
     }
 
     /// A number that has to be there and to fit.

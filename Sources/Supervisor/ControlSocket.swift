@@ -66,28 +66,37 @@ struct ControlSocket {
 }
 
 extension ControlSocket {
+    private enum Tag {
+        static let descriptor: UInt16 = 1
+        static let path: UInt16 = 2
+        static let folder: UInt16 = 3
+        static let isFolderNew: UInt16 = 4
+        static let folderDescriptor: UInt16 = 5
+        static let isFolderOurs: UInt16 = 6
+    }
+
     /// What must stay open when another program takes over.
     var descriptors: [Int32] { [descriptor, folder.descriptor] }
 
     /// For a program that takes over.
     var record: TaggedRecord {
         var record = TaggedRecord()
-        record.add(1, descriptor)
-        record.add(2, path)
-        record.add(3, folder.path)
-        record.add(4, folder.isNew)
-        record.add(5, folder.descriptor)
-        record.add(6, isFolderOurs)
+        record.add(Tag.descriptor, descriptor)
+        record.add(Tag.path, path)
+        record.add(Tag.folder, folder.path)
+        record.add(Tag.isFolderNew, folder.isNew)
+        record.add(Tag.folderDescriptor, folder.descriptor)
+        record.add(Tag.isFolderOurs, isFolderOurs)
         return record
     }
 
     /// What `record` gave.
     init(_ record: TaggedRecord) throws(ControlError) {
         self.init(
-            descriptor: try record.number(1, as: Int32.self), path: record.text(2),
+            descriptor: try record.number(Tag.descriptor, as: Int32.self), path: record.text(Tag.path),
             folder: PrivateFolder(
-                path: record.text(3), isNew: try record.flag(4),
-                descriptor: try record.number(5, as: Int32.self)),
-            isFolderOurs: try record.flag(6))
+                path: record.text(Tag.folder), isNew: try record.flag(Tag.isFolderNew),
+                descriptor: try record.number(Tag.folderDescriptor, as: Int32.self)),
+            isFolderOurs: try record.flag(Tag.isFolderOurs))
     }
 }

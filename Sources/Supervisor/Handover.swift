@@ -34,6 +34,8 @@ struct Handover {
         static let console: UInt16 = 15
         static let lastNumber: UInt16 = 16
         static let consoleTotals: UInt16 = 17
+        static let latencies: UInt16 = 18
+        static let history: UInt16 = 19
     }
 
     /// Why a program that was to take over has given everything back; `nil` on the way to one.
@@ -57,7 +59,11 @@ struct Handover {
     var orders = OrdersInForce()
     /// What pools and workers that are gone have counted.
     var totals: [DatabaseTotals] = []
+    /// Their times.
+    var latencies: [PoolName: PoolLatencies] = [:]
     var consoleTotals = PoolTotals()
+    /// The last ten minutes; `nil` from a program that left none.
+    var history: StatisticsHistory?
     var consoles: [ConsoleConnection] = []
     var lastNumber: UInt64 = 0
 
@@ -88,6 +94,8 @@ struct Handover {
         if let helper { record.add(Tag.helper, helper) }
         record.add(Tag.orders, orders.record)
         for database in totals { record.add(Tag.totals, database.record) }
+        for (pool, latencies) in latencies { record.add(Tag.latencies, latencies.record(of: pool)) }
+        if let history { record.add(Tag.history, history.record) }
         record.add(Tag.consoleTotals, DatabaseTotals(database: [], totals: consoleTotals).record)
         for console in consoles {
             if let field = console.record { record.add(Tag.console, field) }
@@ -114,6 +122,11 @@ struct Handover {
         if !record.bytes(Tag.helper).isEmpty { helper = try record.number(Tag.helper, as: Int32.self) }
         if let field = try record.records(Tag.orders).first { orders = try OrdersInForce(field) }
         for field in try record.records(Tag.totals) { totals.append(try DatabaseTotals(field)) }
+        for field in try record.records(Tag.latencies) {
+            let (pool, latencies) = try PoolLatencies.decode(field)
+            self.latencies[pool] = latencies
+        }
+        if let field = try record.records(Tag.history).first { history = try StatisticsHistory(field) }
         if let field = try record.records(Tag.consoleTotals).first {
             consoleTotals = try DatabaseTotals(field).totals
         }
@@ -136,65 +149,70 @@ struct Handover {
     }
 }
 
-extension DatabaseTotals {
-    fileprivate var record: TaggedRecord {
-        var record = TaggedRecord()
-        record.add(1, database)
-        for counter in PoolCounter.allCases { record.add(100 + UInt16(counter.rawValue), totals[counter]) }
-        return record
-    }
-
-    fileprivate init(_ record: TaggedRecord) throws(ControlError) {
-        var totals = PoolTotals()
-        for counter in PoolCounter.allCases {
-            let tag = 100 + UInt16(counter.rawValue)
-            if !record.bytes(tag).isEmpty { totals[counter] = try record.number(tag) }
-        }
-        self.init(database: record.bytes(1), totals: totals)
-    }
-}
-
 extension WorkerSlot {
+    private enum Tag {
+        static let inbox: UInt16 = 1
+        static let inboxSender: UInt16 = 2
+        static let resolver: UInt16 = 3
+        static let resolverHelper: UInt16 = 4
+        static let process: UInt16 = 5
+        static let channel: UInt16 = 6
+        static let incarnation: UInt16 = 7
+        static let isUnreclaimed: UInt16 = 8
+        static let isWanted: UInt16 = 9
+        static let isLeaving: UInt16 = 10
+        static let isReady: UInt16 = 11
+        static let isDrained: UInt16 = 12
+        static let started: UInt16 = 13
+        static let reportedDropped: UInt16 = 14
+        static let drainSince: UInt16 = 15
+        static let drainStep: UInt16 = 16
+    }
+
     /// Everything but what has not been sent to the process yet.
     var record: TaggedRecord {
         var record = TaggedRecord()
-        for (offset, descriptor) in [inbox, inboxSender, resolver, resolverHelper].enumerated() {
-            record.add(UInt16(1 + offset), descriptor)
-        }
-        if let process { record.add(5, process) }
-        if let channel { record.add(6, channel.descriptor) }
-        record.add(7, incarnation)
-        for (offset, flag) in [isUnreclaimed, isWanted, isLeaving, isReady, isDrained].enumerated() {
-            record.add(UInt16(8 + offset), flag)
-        }
-        record.add(13, startedNanoseconds)
-        record.add(14, reportedDroppedCount)
+        record.add(Tag.inbox, inbox)
+        record.add(Tag.inboxSender, inboxSender)
+        record.add(Tag.resolver, resolver)
+        record.add(Tag.resolverHelper, resolverHelper)
+        if let process { record.add(Tag.process, process) }
+        if let channel { record.add(Tag.channel, channel.descriptor) }
+        record.add(Tag.incarnation, incarnation)
+        record.add(Tag.isUnreclaimed, isUnreclaimed)
+        record.add(Tag.isWanted, isWanted)
+        record.add(Tag.isLeaving, isLeaving)
+        record.add(Tag.isReady, isReady)
+        record.add(Tag.isDrained, isDrained)
+        record.add(Tag.started, startedNanoseconds)
+        record.add(Tag.reportedDropped, reportedDroppedCount)
         if let drain {
-            record.add(15, drain.since)
-            record.add(16, drain.step)
+            record.add(Tag.drainSince, drain.since)
+            record.add(Tag.drainStep, drain.step)
         }
         return record
     }
 
     init(_ record: TaggedRecord) throws(ControlError) {
         self.init(
-            inbox: try record.number(1, as: Int32.self), inboxSender: try record.number(2, as: Int32.self),
-            resolver: try record.number(3, as: Int32.self),
-            resolverHelper: try record.number(4, as: Int32.self))
-        if !record.bytes(5).isEmpty { process = try record.number(5, as: Int32.self) }
-        if !record.bytes(6).isEmpty {
-            channel = ControlChannel(descriptor: try record.number(6, as: Int32.self))
+            inbox: try record.number(Tag.inbox, as: Int32.self),
+            inboxSender: try record.number(Tag.inboxSender, as: Int32.self),
+            resolver: try record.number(Tag.resolver, as: Int32.self),
+            resolverHelper: try record.number(Tag.resolverHelper, as: Int32.self))
+        if !record.bytes(Tag.process).isEmpty { process = try record.number(Tag.process, as: Int32.self) }
+        if !record.bytes(Tag.channel).isEmpty {
+            channel = ControlChannel(descriptor: try record.number(Tag.channel, as: Int32.self))
         }
-        incarnation = try record.number(7)
-        isUnreclaimed = try record.flag(8)
-        isWanted = try record.flag(9)
-        isLeaving = try record.flag(10)
-        isReady = try record.flag(11)
-        isDrained = try record.flag(12)
-        startedNanoseconds = try record.number(13)
-        reportedDroppedCount = try record.number(14)
-        if !record.bytes(15).isEmpty {
-            drain = Drain(since: try record.number(15), step: try record.number(16))
+        incarnation = try record.number(Tag.incarnation)
+        isUnreclaimed = try record.flag(Tag.isUnreclaimed)
+        isWanted = try record.flag(Tag.isWanted)
+        isLeaving = try record.flag(Tag.isLeaving)
+        isReady = try record.flag(Tag.isReady)
+        isDrained = try record.flag(Tag.isDrained)
+        startedNanoseconds = try record.number(Tag.started)
+        reportedDroppedCount = try record.number(Tag.reportedDropped)
+        if !record.bytes(Tag.drainSince).isEmpty {
+            drain = Drain(since: try record.number(Tag.drainSince), step: try record.number(Tag.drainStep))
         }
     }
 }

@@ -230,50 +230,66 @@ extension ListenerSet {
     /// Every socket.
     var descriptors: [Int32] { entries.flatMap(\.descriptors) }
 
+    private enum Tag {
+        static let isSteered: UInt16 = 1
+        static let entry: UInt16 = 2
+    }
+
+    private enum EntryTag {
+        static let isUnix: UInt16 = 1
+        static let description: UInt16 = 2
+        static let port: UInt16 = 3
+        static let descriptor: UInt16 = 4
+        static let isShared: UInt16 = 5
+        static let backlog: UInt16 = 6
+        static let deferAccept: UInt16 = 7
+        static let path: UInt16 = 8
+    }
+
     /// For a program that takes over.
     var record: TaggedRecord {
         var record = TaggedRecord()
-        record.add(1, isSteered)
+        record.add(Tag.isSteered, isSteered)
         for entry in entries {
             var field = TaggedRecord()
-            field.add(1, entry.family == .unix)
-            field.add(2, entry.description)
-            field.add(3, UInt64(entry.port))
-            for descriptor in entry.descriptors { field.add(4, descriptor) }
-            field.add(5, entry.sharing == .shared)
-            field.add(6, entry.options.backlog)
-            field.add(7, entry.options.deferAcceptSeconds)
-            if let path = entry.path { field.add(8, path) }
-            record.add(2, field)
+            field.add(EntryTag.isUnix, entry.family == .unix)
+            field.add(EntryTag.description, entry.description)
+            field.add(EntryTag.port, UInt64(entry.port))
+            for descriptor in entry.descriptors { field.add(EntryTag.descriptor, descriptor) }
+            field.add(EntryTag.isShared, entry.sharing == .shared)
+            field.add(EntryTag.backlog, entry.options.backlog)
+            field.add(EntryTag.deferAccept, entry.options.deferAcceptSeconds)
+            if let path = entry.path { field.add(EntryTag.path, path) }
+            record.add(Tag.entry, field)
         }
         return record
     }
 
     /// What `record` gave.
     init(_ record: TaggedRecord) throws(ControlError) {
-        isSteered = try record.flag(1)
-        for field in try record.records(2) {
-            let isUnix = try field.flag(1)
+        isSteered = try record.flag(Tag.isSteered)
+        for field in try record.records(Tag.entry) {
+            let isUnix = try field.flag(EntryTag.isUnix)
             var descriptors: [Int32] = []
-            for bytes in field.all(4) {
+            for bytes in field.all(EntryTag.descriptor) {
                 var number = TaggedRecord()
-                number.add(0, bytes)
-                descriptors.append(try number.number(0, as: Int32.self))
+                number.add(EntryTag.descriptor, bytes)
+                descriptors.append(try number.number(EntryTag.descriptor, as: Int32.self))
             }
             guard let first = descriptors.first, let address = Socket.localAddress(of: first) else {
-                throw .badField(tag: 4)
+                throw .badField(tag: EntryTag.descriptor)
             }
-            let isShared = try field.flag(5)
+            let isShared = try field.flag(EntryTag.isShared)
             var options = Listener.Options()
             options.sharesPort = !isShared
-            options.backlog = try field.number(6, as: Int32.self)
-            options.deferAcceptSeconds = try field.number(7, as: Int32.self)
+            options.backlog = try field.number(EntryTag.backlog, as: Int32.self)
+            options.deferAcceptSeconds = try field.number(EntryTag.deferAccept, as: Int32.self)
             entries.append(
                 Entry(
-                    family: isUnix ? .unix : .tcp, description: field.text(2),
-                    port: try field.number(3, as: UInt16.self), descriptors: descriptors,
+                    family: isUnix ? .unix : .tcp, description: field.text(EntryTag.description),
+                    port: try field.number(EntryTag.port, as: UInt16.self), descriptors: descriptors,
                     sharing: isShared ? .shared : .own, address: address, options: options,
-                    path: field.bytes(8).isEmpty ? nil : field.text(8)))
+                    path: field.bytes(EntryTag.path).isEmpty ? nil : field.text(EntryTag.path)))
         }
     }
 

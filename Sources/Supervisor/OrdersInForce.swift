@@ -73,23 +73,31 @@ struct OrdersInForce {
 }
 
 extension OrdersInForce {
+    private enum Tag {
+        static let isPaused: UInt16 = 1
+        static let isKilled: UInt16 = 2
+        static let paused: UInt16 = 3
+        static let resumed: UInt16 = 4
+        static let disabled: UInt16 = 5
+    }
+
     /// For a program that takes over.
     var record: TaggedRecord {
         var record = TaggedRecord()
-        record.add(1, isPaused)
-        record.add(2, isKilled)
-        for (offset, set) in [pausedDatabases, resumedDatabases, disabledDatabases].enumerated() {
-            for database in set { record.add(UInt16(3 + offset), database) }
-        }
+        record.add(Tag.isPaused, isPaused)
+        record.add(Tag.isKilled, isKilled)
+        for database in pausedDatabases { record.add(Tag.paused, database) }
+        for database in resumedDatabases { record.add(Tag.resumed, database) }
+        for database in disabledDatabases { record.add(Tag.disabled, database) }
         return record
     }
 
     /// What `record` gave.
     init(_ record: TaggedRecord) throws(ControlError) {
-        isPaused = try record.flag(1)
-        isKilled = try record.flag(2)
-        pausedDatabases = Set(record.all(3))
-        resumedDatabases = Set(record.all(4))
-        disabledDatabases = Set(record.all(5))
+        isPaused = try record.flag(Tag.isPaused)
+        isKilled = try record.flag(Tag.isKilled)
+        pausedDatabases = Set(record.all(Tag.paused))
+        resumedDatabases = Set(record.all(Tag.resumed))
+        disabledDatabases = Set(record.all(Tag.disabled))
     }
 }

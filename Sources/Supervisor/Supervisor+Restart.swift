@@ -119,6 +119,8 @@ extension Supervisor {
         result.orders = inForce
         for connection in console.connections { console.totals.add(connection.session.takeTotals()) }
         result.totals = counters.keptTotals
+        result.latencies = counters.keptLatencies
+        result.history = history
         result.consoleTotals = console.totals
         result.consoles = console.connections
         result.lastNumber = console.lastNumber

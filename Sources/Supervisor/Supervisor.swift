@@ -136,16 +136,18 @@ final class Supervisor {
         epoch = handover.epoch
         inForce = handover.orders
         helper.process = handover.helper
-        counters = SegmentReader(segment.segment, kept: handover.totals)
+        counters = SegmentReader(
+            segment.segment, kept: handover.totals, keptLatencies: handover.latencies)
         let now = Clock.monotonicNanoseconds
         averages = StatisticsAverages(nowMicroseconds: now / 1000)
-        history = StatisticsHistory(nowMicroseconds: now / 1000, counters.sums())
+        history = handover.history ?? StatisticsHistory(nowMicroseconds: now / 1000, counters.sums())
         nextStatsNanoseconds = now + configuration.settings.statsPeriodNanoseconds
         console.totals = handover.consoleTotals
         console.connections = handover.consoles
         console.lastNumber = handover.lastNumber
         hasAnnounced = true
-        latencies.endPeriod(counters.latencies())
+        // Twice: of the period that was not over nothing is known.
+        for _ in 0..<2 { latencies.endPeriod(counters.latencies()) }
         _ = averages.endPeriod(nowMicroseconds: now / 1000, databaseTotals())
         // Who has ended on the way is not waited for.
         for index in workers.indices {

@@ -150,6 +150,16 @@ import Testing
                 try eventually("all are counted", { try count() == round * 50 })
                 try pooler.console().query("RESTART FORCE")
                 #expect(try count() == round * 50)
+                // Also what workers have counted that are gone by now.
+                try eventually("the old workers have left") { pooler.workers().count == setup.workers }
+                let row = try pooler.show("LATENCY").first {
+                    $0["database"] == "test" && $0["kind"] == "query"
+                }
+                #expect(row?["total_count"] == "\(round * 50)")
+                try eventually("the history has all rows") {
+                    try pooler.show("HISTORY").reduce(0) { $0 + (Int($1["query_count"] ?? "") ?? 0) }
+                        == round * 50
+                }
             }
         }
     }
