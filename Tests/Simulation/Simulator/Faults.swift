@@ -22,7 +22,7 @@ extension World {
             if setup.workers > 1, random.chance(40) {
                 schedule(after: time) {
                     let index = self.random.below(self.setup.workers)
-                    if self.setup.movesClients, self.random.chance(50) {
+                    if self.setup.movesClients, self.random.chance(self.setup.mode == .session ? 90 : 50) {
                         self.leave(index)
                     } else {
                         self.kill(index)
