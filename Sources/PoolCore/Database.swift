@@ -89,6 +89,8 @@ struct ServerAddress {
     var localPort: Int
     /// Version and cipher of its TLS session; empty in plain.
     var encryption = ""
+    /// The worker that holds the session; -1 in plain.
+    var sessionWorker: Int16 = -1
     /// The connection was lost, not closed by us.
     var isBroken = false
 }

@@ -1,5 +1,6 @@
 public import Base
 public import Config
+import SharedState
 import Wire
 
 /// TLS, as far as it is decided here: who is offered it, who is asked for it. The sessions are the worker's.
@@ -99,6 +100,17 @@ extension PoolCore {
         return Consumption(consumed: bytes.byteCount, needed: 0)
     }
 
+    /// Whether the TLS session of a server is this worker's.
+    func holdsSession(of server: Handle<Server>) -> Bool {
+        serverAddresses[server]?.sessionWorker == Int16(identity.index)
+    }
+
+    /// Whether the TLS session of a server is another worker's that is to go, and would be kept by it.
+    func keepsWorker(_ server: Handle<Server>) -> Bool {
+        guard let worker = serverAddresses[server]?.sessionWorker, worker >= 0 else { return false }
+        return Int(worker) != identity.index && segment.worker(Int(worker)).state != .ready
+    }
+
     // MARK: Both
 
     /// The handshake of a client or server is done.
@@ -110,6 +122,7 @@ extension PoolCore {
         case .server(let server):
             guard servers.contains(server), servers[server].state == .startup else { return }
             serverAddresses[server]?.encryption = encryption.description
+            serverAddresses[server]?.sessionWorker = Int16(identity.index)
             serverLogins[server]?.isShakingHands = false
             serverLogins[server]?.endPoint = encryption.endPoint
             startUp(server)

@@ -84,15 +84,20 @@ extension PoolCore {
         switch clients[client].state {
         case .idle: if let worker = emptiestOther() { move(client, to: worker) }
         case .linked: if let worker = emptiestOther() { moveSession(client, to: worker) }
-        case .startup, .authenticating, .waitingForWelcome, .waiting, .relayed, .cancelling, .moving,
-            .waitingForPeer:
+        case .startup, .authenticating, .waitingForLookup, .lookingUp, .waitingForWelcome, .waiting, .relayed,
+            .cancelling, .moving, .waitingForPeer:
             return
         }
     }
 
-    /// Lends the free servers of a pool to others, for good.
+    /// Lends the free servers of a pool to others, for good. A TLS session would stay here, and this worker
+    /// with it.
     private mutating func lendAll(_ pool: Handle<Pool>) {
         while !pools[pool].idle.isEmpty, let worker = emptiestOther(), let server = freeServer(pool) {
+            if holdsSession(of: server) {
+                closeServer(server, reason: "its TLS session ends with its worker")
+                continue
+            }
             guard now >= pools[pool].lendsFrom, transfers.count < Ledger.transferLimit / 2 else { return }
             lend(server, to: worker)
         }

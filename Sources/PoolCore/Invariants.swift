@@ -19,6 +19,16 @@ extension PoolCore {
         return faults
     }
 
+    /// Who has still to prove who it is, and only who has, is among the strangers.
+    private func checkStranger(_ client: Client, _ slot: Int, _ faults: inout [String]) {
+        if client.state == .startup, client.source.isNone {
+            faults.append("client \(slot) has not logged in, and is not among the strangers")
+        }
+        if !PoolCore.isLoggingIn(client.state), !client.source.isNone {
+            faults.append("client \(slot) is \(client.state), and among the strangers")
+        }
+    }
+
     private func checkClients(_ faults: inout [String], _ holders: inout Holders) {
         var byDatabase: [Int: Int] = [:]
         var byUser: [Int: Int] = [:]
@@ -56,12 +66,7 @@ extension PoolCore {
             {
                 faults.append("client \(slot) has no server and things left to do with it")
             }
-            if client.state == .startup, client.source.isNone {
-                faults.append("client \(slot) has not logged in, and is not among the strangers")
-            }
-            if !PoolCore.isLoggingIn(client.state), !client.source.isNone {
-                faults.append("client \(slot) is \(client.state), and among the strangers")
-            }
+            checkStranger(client, slot, &faults)
             if !client.source.isNone { strangerCount += 1 }
             let isInPool = !client.pool.isNone
             let mustBe = client.isCounted || client.isBeingLookedUp || isInPool && pools[client.pool].isPeer

@@ -268,6 +268,7 @@ extension PoolCore {
             record.local = Array(address.local.utf8)
             record.localPort = UInt16(clamping: address.localPort)
             record.encryption = Array(address.encryption.utf8)
+            record.sessionWorker = address.sessionWorker
         }
         record.parameters = list(servers[server].parameters)
         record.statements = statements.hashes(on: servers[server].statements)
@@ -350,7 +351,8 @@ extension PoolCore {
         serverAddresses[server] = ServerAddress(
             remote: String(decoding: record.remote, as: UTF8.self), port: Int(record.remotePort),
             local: String(decoding: record.local, as: UTF8.self), localPort: Int(record.localPort),
-            encryption: String(decoding: record.encryption, as: UTF8.self))
+            encryption: String(decoding: record.encryption, as: UTF8.self),
+            sessionWorker: record.sessionWorker)
         for hash in record.statements {
             guard let id = statements.intern(hash) else {
                 // What is not known to be there would be prepared a second time.

@@ -26,6 +26,7 @@ extension PoolCore {
         return other.status == TransactionStatus.idle.rawValue && other.replies.isEmpty && !other.needsSync
             && !other.skipsUntilSync && !other.isCopyingIn && other.bodyRemaining == 0
             && other.closingStatements.isEmpty && other.cancelsInFlight == 0 && !other.isReplication
+            && clientEncryptions[client] == nil && !holdsSession(of: server)
             && ours.bodyRemaining == 0 && !ours.awaitsReplies && !ours.awaitsPrelude && !ours.isCancelled
             && !isPaused(other.pool)
     }

@@ -52,6 +52,7 @@ extension PoolCore {
     /// True when the server has a deadline that is near enough to be looked at often.
     private mutating func serverUpkeep(_ server: Handle<Server>) -> Bool {
         let pool = servers[server].pool
+        if keepsWorker(server) { servers[server].needsClose = true }
         switch servers[server].state {
         case .connecting, .startup:
             stepLogin(server)

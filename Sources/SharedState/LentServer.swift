@@ -30,6 +30,8 @@ public struct LentServer: Equatable, Sendable {
     public var localPort: UInt16
     /// Version and cipher of its TLS session, which stays where it was opened; empty in plain.
     public var encryption: [UInt8]
+    /// The worker that holds the session; -1 in plain.
+    public var sessionWorker: Int16
     /// Its tracked parameters.
     public var parameters: [Parameter]
     /// What is prepared on it, least recently used first.
@@ -54,6 +56,7 @@ public struct LentServer: Equatable, Sendable {
         local = []
         localPort = 0
         encryption = []
+        sessionWorker = -1
         parameters = []
         statements = []
     }
@@ -76,6 +79,7 @@ public struct LentServer: Equatable, Sendable {
         output.append(text: remote)
         output.append(text: local)
         output.append(text: encryption)
+        output.append(bigEndian: sessionWorker)
         pool.append(to: &output)
         output.append(list: parameters)
         output.append(bigEndian: UInt32(statements.count))
@@ -110,6 +114,7 @@ public struct LentServer: Equatable, Sendable {
         remote = try reader.text()
         local = try reader.text()
         encryption = try reader.text()
+        sessionWorker = try reader.number()
         pool = try PoolDescription(&reader)
         parameters = try reader.parameters()
         let count: UInt32 = try reader.number()

@@ -36,7 +36,8 @@ import Testing
                 == expected + [
                     "workers", "io_backend", "worker_hang_timeout", "max_pools", "busy_poll",
                     "control_dir", "metrics_listen", "metrics_pgbouncer_names", "log_format",
-                    "auth_query_cache", "shutdown_timeout", "restart_drain_timeout", "drain_delay", "proxy_protocol_from", "max_login_conn",
+                    "auth_query_cache", "shutdown_timeout", "restart_drain_timeout", "drain_delay",
+                    "proxy_protocol_from", "max_login_conn",
                     "max_login_conn_per_address",
                     "max_login_failures_per_address", "max_login_failures_per_user",
                     "client_login_step_timeout", "test_keep_clients",

@@ -28,7 +28,8 @@ public enum SettingTable {
 
     /// The rows of `[pgbouncer]` in the order in which documents describe them.
     static let documented: [Setting] =
-        (workers + inherited + control + metrics + ownLogging + ownAuthentication + ending + strangers).map(\.setting)
+        (workers + inherited + control + metrics + ownLogging + ownAuthentication + ending + strangers).map(
+            \.setting)
 
     /// All rows of all sections.
     public static let all: [Setting] =
