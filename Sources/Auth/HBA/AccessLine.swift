@@ -89,7 +89,6 @@ struct AccessLine {
                 isAfterComma = false
             }
         }
-        if isAfterComma { throw Malformed(reason: "there is nothing behind the last comma") }
         return fields
     }
 
