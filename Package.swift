@@ -60,6 +60,7 @@ let package = Package(
         // C shims: vetted calls and constants, no logic.
         c("CURing", link: [.linkedLibrary(":liburing.a")]),
         c("CLinux"),
+        c("CAuth"),
         c("COpenSSL", link: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
         c("CShared"),
         c("CLibPQ", link: [.linkedLibrary("pq")]),
@@ -78,7 +79,7 @@ let package = Package(
         swift("TLS", ["Base", "Config", "COpenSSL"]),
 
         // Touching the machine.
-        swift("System", ["Base", "CLinux"]),
+        swift("System", ["Base", "CAuth", "CLinux"]),
         swift("EventLoop", ["Base", "System", "CURing"]),
         swift(
             "Worker",

@@ -29,7 +29,9 @@ extension PoolCore {
         case .ldap: login.method = .ldap
         case .pam: login.method = .pam
         }
+        login.judge = PoolCore.judge(by: rule)
         clientLogins[client] = login
+        // The rule has been chosen, and its method is never hba again.
         authenticate(client)
     }
 

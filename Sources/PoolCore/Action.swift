@@ -63,6 +63,9 @@ public enum Action: BitwiseCopyable {
     /// Pass the console session of this authenticated client on; `PoolCore.consoleLogin(of:)` tells what of
     /// it.
     case openConsole(Handle<Client>)
+    /// Find out whether the password of this client is right; `PoolCore.passwordToVerify(of:)` tells what of
+    /// it. Answered by `verified`.
+    case verify(Handle<Client>)
     /// Tell every other worker of a cancel key that no client here has. The range of `output` is the key.
     /// Answered by `cancelBroadcast`.
     case broadcastCancel(Handle<Client>, offset: Int, count: Int)

@@ -42,8 +42,7 @@ extension PoolCore {
         case .cert:
             authenticateByCertificate(client, login, nil)
         case .ldap, .pam:
-            // Refused when the configuration was read.
-            refuse(client, .configuration)
+            authenticateOutside(client, login)
         }
     }
 
@@ -87,8 +86,8 @@ extension PoolCore {
         let count = bytes.byteCount
         var offset = 0
         while offset < count {
-            if case .finished = clientLogins[client]?.exchange {
-                // The supervisor is about to take over, and reads this.
+            if clientLogins[client]?.exchange.holdsInput == true {
+                // The supervisor is about to take over, and reads this; or it comes too early.
                 clients[client].isHeld = true
                 return Consumption(consumed: offset, needed: 0)
             }
@@ -123,8 +122,13 @@ extension PoolCore {
         guard let login = clientLogins[client] else { return }
         clients[client].lastActivity = now
         switch login.exchange {
-        case .none, .finished:
+        case .none, .finished, .judged:
             refuse(client, .passwordBeforeStartup)
+        case .outside:
+            guard let password = PasswordMessage.password(in: body), password.byteCount > 0 else {
+                return refuse(client, .emptyPassword)
+            }
+            judge(client, [UInt8](copying: password))
         case .plain:
             guard let password = PasswordMessage.password(in: body), password.byteCount > 0 else {
                 return refuse(client, .emptyPassword)
@@ -233,6 +237,7 @@ extension PoolCore {
         let user = login.user ?? poolUser
         if let problem = count(client, login, database, user) { return fail(client, problem) }
         shareKeys(of: user)
+        shareProven(user)
         // A forced user's pool has the forced user's own secret, whatever its clients have shown.
         if poolUser == user { learnCredentials(login, for: pool) }
         enter(pool, client, login)

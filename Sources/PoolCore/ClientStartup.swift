@@ -368,6 +368,8 @@ struct ClientLogin {
     /// How the client is to prove who it is.
     var method = AuthType.scramSHA256
     var consoleRole: ConsoleAccess?
+    /// Who is asked whether the password is right, where the method is ldap or pam.
+    var judge: PasswordJudge?
     /// The exchange that runs.
     var exchange = Exchange.none
 
@@ -418,6 +420,18 @@ enum Exchange {
     case plain
     case md5(salt: UInt32)
     case scram(ScramServer)
+    /// A password in clear is awaited, which somebody outside judges.
+    case outside
+    /// It is being judged.
+    case judged([UInt8])
     /// It has succeeded, and the supervisor is about to take over.
     case finished
+
+    /// What the client sends meanwhile is held.
+    var holdsInput: Bool {
+        switch self {
+        case .finished, .judged: true
+        case .none, .plain, .md5, .scram, .outside: false
+        }
+    }
 }

@@ -71,7 +71,8 @@ extension PoolCore {
         {
             return .plain(Array(password.utf8))
         }
-        return user.secret == .none ? credentials[pool]?.secret ?? .none : user.secret
+        guard user.secret == .none else { return user.secret }
+        return credentials[pool]?.secret ?? provenSecret(pool)
     }
 
     /// What proves the user of a pool to PostgreSQL, learnt here or in another worker; `nil` when none of his

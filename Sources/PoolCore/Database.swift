@@ -70,6 +70,9 @@ struct User {
     var waitingPools = 0
     /// The verifier made from a plain password, kept because making it is expensive.
     var verifier: ScramVerifier?
+    /// The password he has proven to PAM or an LDAP server, which opens PostgreSQL too where nothing else
+    /// does.
+    var proven: [UInt8] = []
     /// Keys learnt when a client authenticated with the secret in `auth_file`; they open PostgreSQL too, if
     /// it stores the same secret.
     var passThrough: ScramKeys?

@@ -61,6 +61,8 @@ public enum Event {
     indirect case encrypted(Peer, Encryption)
     /// The peer closed its end, or the connection broke. The core answers with `close`.
     case closed(Peer, String)
+    /// It has been found out whether a client's password is right; if it is not, perhaps why, for the log.
+    case verified(Handle<Client>, isRight: Bool, reason: String)
     /// The supervisor took over the console session of a client; the connection is our end of the pair.
     case consoleOpened(Handle<Client>, ConnectionID)
     /// The supervisor cannot take the console session.

@@ -22,6 +22,8 @@ extension PoolCore {
             if clients.contains(client) { fail(client, .login(.configuration)) }
         case .cancelBroadcast(let client, let workers): cancelBroadcast(client, workers)
         case .cancelRequested(let key, let ticket): cancelRequested(key, ticket)
+        case .verified(let client, let isRight, let reason):
+            verified(client, isRight: isRight, reason: reason)
         case .cancelAnswered(let client, let isFound): cancelAnswered(client, isFound)
         case .databaseDropped(let name): closeFreeServers(ofDropped: name)
         case .detached(.server(let server)): detached(server)

@@ -1,14 +1,18 @@
 import Glibc
 
-/// The helper process that resolves names for all workers.
+/// The helper process that does what blocks for all workers: it resolves names, and asks whether passwords
+/// are right.
 ///
-/// getaddrinfo blocks, so each question runs in a short-lived child, at most `lookupLimit` at once; equal
-/// questions share one, and answers are kept for as long as the asker accepts them.
+/// Each question runs in a short-lived child, so a slow server holds up only who waits for it. At most
+/// `lookupLimit` names are looked up at once; equal questions share one, and answers are kept for as long as
+/// the asker accepts them. At most `checkLimit` passwords are checked at once.
 public struct Resolver: ~Copyable {
     /// Lookups that run at the same time.
     static let lookupLimit = 8
     /// Names that wait for a lookup; more are refused.
     static let queueLimit = 1024
+    /// Passwords that are checked at the same time.
+    static let checkLimit = 16
     /// Answers kept.
     static let cacheLimit = 4096
     /// After this a lookup is given up.
@@ -34,6 +38,8 @@ public struct Resolver: ~Copyable {
     private var queue: [String] = []
     private var askers: [String: [Asker]] = [:]
     private var known: [String: Known] = [:]
+    private var checks: [RunningCheck] = []
+    private var waitingChecks: [(question: PasswordQuestion, channel: Int32)] = []
 
     private init(channels: [Int32], signals: Int32) {
         self.channels = channels
@@ -51,6 +57,7 @@ public struct Resolver: ~Copyable {
         var resolver = Resolver(channels: channels, signals: signals)
         while resolver.turn() {}
         for lookup in resolver.running { lookup.finish() }
+        for check in resolver.checks { check.finish() }
         Process.exitNow(0)
     }
 
@@ -60,7 +67,9 @@ public struct Resolver: ~Copyable {
         // A successor reads what is asked from now on.
         interests += channels.map { Poll.Interest(isFinishing ? -1 : $0, .read) }
         interests += running.map { Poll.Interest($0.pipe, .read) }
-        let ready = Poll.wait(interests, milliseconds: running.isEmpty ? -1 : 1000)
+        let firstCheck = interests.count
+        interests += checks.map { Poll.Interest($0.pipe, .read) }
+        let ready = Poll.wait(interests, milliseconds: running.isEmpty && checks.isEmpty ? -1 : 1000)
         if ready[0].canRead, let signal = Signals.next(from: signals) {
             guard signal.signal == Signals.succeeded else { return false }
             isFinishing = true
@@ -80,17 +89,68 @@ public struct Resolver: ~Copyable {
             lookup.finish()
             settle(lookup.name, result, now)
         }
+        settleChecks(now) { ready[firstCheck + $0].canRead }
         for (index, channel) in channels.enumerated() where ready[1 + index].canRead {
             receive(from: channel, now)
         }
         startLookups(now)
-        return !isFinishing || !running.isEmpty || !queue.isEmpty
+        startChecks()
+        return !isFinishing || !running.isEmpty || !queue.isEmpty || !checks.isEmpty
+            || !waitingChecks.isEmpty
     }
+
+    // MARK: Passwords
+
+    /// Passes on what checks have found out, and ends those that take too long.
+    private mutating func settleChecks(_ now: UInt64, _ isReady: (Int) -> Bool) {
+        for index in checks.indices.reversed() {
+            let check = checks[index]
+            let answer: PasswordAnswer
+            if isReady(index) {
+                answer = check.receive()
+            } else if now > check.startedNanoseconds &+ Resolver.lookupNanoseconds {
+                answer = PasswordAnswer(
+                    id: check.id, verdict: .failed, reason: "the check of a password took too long")
+            } else {
+                continue
+            }
+            checks.remove(at: index)
+            check.finish()
+            _ = try? Descriptors.write(check.channel, answer.encoded()[...])
+        }
+    }
+
+    private mutating func receive(_ question: PasswordQuestion, from channel: Int32) {
+        guard waitingChecks.count < Resolver.queueLimit else {
+            let answer = PasswordAnswer(
+                id: question.id, verdict: .failed, reason: "too many passwords are to be checked")
+            _ = try? Descriptors.write(channel, answer.encoded()[...])
+            return
+        }
+        waitingChecks.append((question, channel))
+    }
+
+    private mutating func startChecks() {
+        while checks.count < Resolver.checkLimit, !waitingChecks.isEmpty {
+            let next = waitingChecks.removeFirst()
+            do { checks.append(try RunningCheck.start(next.question, from: next.channel)) } catch {
+                let answer = PasswordAnswer(
+                    id: next.question.id, verdict: .failed, reason: error.description)
+                _ = try? Descriptors.write(next.channel, answer.encoded()[...])
+            }
+        }
+    }
+
+    // MARK: Names
 
     private mutating func receive(from channel: Int32, _ now: UInt64) {
         for _ in 0..<64 {
-            guard let datagram = try? Descriptors.read(channel, limit: 4096), !datagram.isEmpty else {
-                return
+            guard let datagram = try? Descriptors.read(channel, limit: PasswordQuestion.byteLimit),
+                !datagram.isEmpty
+            else { return }
+            if let question = PasswordQuestion(datagram) {
+                receive(question, from: channel)
+                continue
             }
             guard let request = ResolverRequest(datagram) else { continue }
             if let entry = known[request.name] {

@@ -114,10 +114,16 @@ public struct ResolverAnswer: Equatable, Sendable {
 }
 
 /// Numbers in the order of this machine: both ends of the channel run the same binary.
-private struct ResolverWriter {
+struct ResolverWriter {
     var bytes: [UInt8]
 
     init(kind: UInt8) { bytes = [kind] }
+
+    /// Some bytes, behind their number.
+    mutating func put(run: [UInt8]) {
+        put(UInt32(run.count))
+        bytes += run
+    }
 
     mutating func put<Number: FixedWidthInteger>(_ number: Number) {
         for shift in stride(from: 0, to: Number.bitWidth, by: 8) {
@@ -126,7 +132,7 @@ private struct ResolverWriter {
     }
 }
 
-private struct ResolverReader {
+struct ResolverReader {
     var rest: ArraySlice<UInt8>
 
     init?(_ datagram: [UInt8], kind: UInt8) {
@@ -145,5 +151,17 @@ private struct ResolverReader {
         guard rest.count >= byteCount else { return nil }
         defer { rest = rest.dropFirst(byteCount) }
         return Array(rest.prefix(byteCount))
+    }
+
+    /// Some bytes, behind their number.
+    mutating func takeRun() -> [UInt8]? {
+        guard let count: UInt32 = take(), count <= rest.count else { return nil }
+        return take(byteCount: Int(count))
+    }
+
+    /// Some bytes as text without zeros.
+    mutating func takeText() -> String? {
+        guard let run = takeRun(), !run.contains(0) else { return nil }
+        return String(decoding: run, as: UTF8.self)
     }
 }

@@ -51,8 +51,13 @@ public enum Validator {
         }
         lines += userListLines(configuration.settings.authFile, image)
         var image = image
-        lines += ruleLines(configuration.settings, &image)
-        let failures = machineFailures(configuration.settings) + tlsFailures(configuration)
+        let rules = readRules(configuration.settings, &image)
+        if configuration.settings.authType == .hba {
+            lines += rules.diagnostics.map { ValidationOutcome.Line(isError: false, text: $0.description) }
+        }
+        let failures =
+            machineFailures(configuration.settings) + tlsFailures(configuration)
+            + outsideFailures(configuration.settings, rules.rules)
         lines += failures.map { ValidationOutcome.Line(isError: true, text: "\(image.path): \($0)") }
         return ValidationOutcome(image: failures.isEmpty ? image.encode() : nil, lines: lines)
     }
@@ -89,13 +94,33 @@ public enum Validator {
         return failures
     }
 
-    /// What is the matter with rules and maps; reads all they name into the image.
-    ///
-    /// They are read whatever `auth_type` is, because SET can change that; but only rules in force are spoken
-    /// of.
-    private static func ruleLines(
+    /// What those need who are to be asked about passwords, and is not there.
+    private static func outsideFailures(_ settings: Settings, _ rules: AccessRules) -> [String] {
+        var failures: [String] = []
+        let isByRules = settings.authType == .hba
+        if settings.authType == .ldap {
+            do throws(LDAPOptions.Malformed) { _ = try LDAPOptions(text: settings.authLDAPOptions) } catch {
+                failures.append("auth_ldap_options: \(error.reason)")
+            }
+        }
+        if settings.authType == .ldap || isByRules && rules.contain(.ldap),
+            let obstacle = PasswordCheck.ldapObstacle
+        {
+            failures.append("LDAP cannot be used: \(obstacle)")
+        }
+        if settings.authType == .pam || isByRules && rules.contain(.pam),
+            let obstacle = PasswordCheck.pamObstacle
+        {
+            failures.append("PAM cannot be used: \(obstacle)")
+        }
+        return failures
+    }
+
+    /// Reads rules and maps, and all they name into the image: whatever `auth_type` is, because SET can
+    /// change that.
+    private static func readRules(
         _ settings: Settings, _ image: inout ConfigurationImage
-    ) -> [ValidationOutcome.Line] {
+    ) -> (rules: AccessRules, diagnostics: [AccessDiagnostic]) {
         var files = image.files
         func read(_ path: String) -> [UInt8]? {
             if let known = files.first(where: { $0.path.utf8.elementsEqual(path.utf8) }) {
@@ -116,8 +141,7 @@ public enum Validator {
                 try TextPattern(compiling: text)
             })
         image.files = files
-        guard settings.authType == .hba else { return [] }
-        return found.diagnostics.map { ValidationOutcome.Line(isError: false, text: $0.description) }
+        return found
     }
 
     /// What this machine does not have that the settings name.

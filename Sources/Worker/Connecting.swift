@@ -138,6 +138,7 @@ extension WorkerLoop {
     /// Reads what the resolver has found out.
     mutating func readResolver() {
         while let message = try? DescriptorPassing.receive(from: context.resolver), !message.isEnd {
+            if readVerdict(message.bytes) { continue }
             guard let found = ResolverAnswer(message.bytes) else { continue }
             answer(found)
         }

@@ -33,6 +33,8 @@ extension WorkerLoop {
                 abandon(server)
             case .openConsole(let client):
                 openConsole(client)
+            case .verify(let client):
+                verify(client)
             case .broadcastCancel(let client, let offset, let count):
                 broadcastCancel(client, offset, count)
             case .answerCancel(let ticket, let isFound):

@@ -58,6 +58,9 @@ struct WorkerLoop: ~Copyable {
     /// Sockets that are being connected, by server.
     var attempts: [Handle<Server>: Attempt] = [:]
     var names = NameCache()
+    /// Clients whose passwords are being judged, by question.
+    var verifications: [UInt64: Handle<Client>] = [:]
+    var nextVerification: UInt64 = 0
     /// Listeners that wait for descriptors to become free.
     var pausedListeners: [(index: Int, until: UInt64)] = []
     var acceptsClients = true

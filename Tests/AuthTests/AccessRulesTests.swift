@@ -270,3 +270,49 @@ func method(
     ])
     func whatIsNoneIsNot(text: String) { #expect(NetworkAddress(text) == nil) }
 }
+
+@Suite struct LDAPOptionsTests {
+    private func options(_ text: String) -> LDAPOptions? { try? LDAPOptions(text: text) }
+
+    @Test func usersAreFoundOrNamed() throws {
+        let named = try LDAPOptions(
+            text: "ldapserver=\"a b\", ldapport=99 ldapprefix=\"cn=\" ldapsuffix=\", dc=x\"")
+        let query = named.query(for: bytes("ann"))
+        #expect(query?.uris == "ldap://a:99 ldap://b:99")
+        #expect(query?.name == "cn=ann, dc=x")
+        let found = try LDAPOptions(
+            text: "ldapserver=h ldapscheme=ldaps ldapbasedn=dc=x ldapsearchattribute=cn")
+        #expect(found.query(for: bytes("ann"))?.filter == "(cn=ann)")
+        #expect(found.query(for: bytes("ann"))?.uris == "ldaps://h")
+        let filtered = try LDAPOptions(
+            text: "ldapserver=h ldapbasedn=b ldapsearchfilter=\"(|(uid=$username)(mail=$username))\"")
+        #expect(filtered.query(for: bytes("ann"))?.filter == "(|(uid=ann)(mail=ann))")
+        let address = try LDAPOptions(text: "ldapurl=ldap://h:7/dc=x??sub?uid=$username ldaptls=1")
+        #expect(address.query(for: bytes("ann"))?.filter == "(uid=ann)")
+        #expect(address.startsTLS && address.port == 7 && address.scope == .subtree)
+    }
+
+    @Test(arguments: ["a*", "(a", "a)", "a\\", "a/b", "a\n"])
+    func namesThatMeanSomethingElseAreNobodys(name: String) throws {
+        let options = try LDAPOptions(text: "ldapserver=h ldapbasedn=b")
+        #expect(options.query(for: bytes(name)) == nil)
+    }
+
+    @Test(arguments: [
+        "", "ldapserver=h", "ldapbasedn=b", "ldapserver=h ldapprefix=a ldapbinddn=b", "ldapserver",
+        "ldapserver=h ldapbasedn=b ldapport=0", "ldapserver=h ldapbasedn=b ldapscheme=http",
+        "ldapserver=h ldapbasedn=b what=1", "ldapserver=h ldapbasedn=", "ldapurl=http://h/b",
+        "ldapurl=ldap://h/b?%zz", "ldapserver=h ldapbasedn=b ldapsearchattribute=a ldapsearchfilter=f",
+        "ldapserver=h ldapbasedn=b ldapscheme=ldaps ldaptls=1",
+        "ldapserver=h ldapbasedn=" + String(repeating: "x", count: 1100),
+    ])
+    func whatCannotBeAskedIsRefused(text: String) { #expect(options(text) == nil) }
+
+    /// A failure is logged, and so is what is printed of options.
+    @Test func passwordsAreNotTold() {
+        let text = "ldapserver=h ldapbindpasswd=hidden"
+        do { _ = try LDAPOptions(text: text) } catch { #expect(!"\(error)".contains("hidden")) }
+        let options = options(text + " ldapbasedn=b")
+        #expect(options.map { "\($0)" }?.contains("hidden") == false)
+    }
+}

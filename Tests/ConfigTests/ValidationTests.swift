@@ -88,7 +88,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "auth_type = ldap", "auth_type = pam",
+        "auth_type = ldap",
         "auth_dbname = pgbouncer", "client_tls_sslmode = allow",
         "unix_socket_dir =",
         "unix_socket_dir = /" + String(repeating: "0123456789", count: 10),
@@ -102,6 +102,19 @@ import Testing
         let errors = parse("[pgbouncer]\n\(line)").errors
         #expect(errors.count == 1)
         #expect(errors.first?.line == 2)
+    }
+
+    @Test func thePasswordOfASearchIsNotShown() throws {
+        func settings(_ password: String) throws -> Configuration {
+            let options = "ldapserver=h \"ldapbindpasswd\"=\(password)"
+            return try configuration("[pgbouncer]\nauth_type = ldap\nauth_ldap_options = \(options)")
+        }
+        let (old, new) = (try settings("hidden"), try settings("other"))
+        let row = old.configRows().first { $0.key == "auth_ldap_options" }
+        #expect(row?.value == "ldapserver=h \"ldapbindpasswd=***")
+        let changes = ConfigurationDifference(from: old, to: new).changes.map(\.description)
+        #expect(changes.count == 1)
+        #expect(changes.allSatisfy { !$0.contains("hidden") && !$0.contains("other") })
     }
 
     @Test func rulesThatLetNobodyInAreWarnedAbout() {

@@ -258,7 +258,7 @@ import Testing
     @Test(
         .enabled(if: Options.isOurs),
         arguments: [
-            ["auth_type": "cert"], ["auth_type": "pam"], ["auth_type": "ldap"],
+            ["auth_type": "cert"], ["auth_type": "ldap"],
             ["client_tls_sslmode": "require"], ["client_tls_sslmode": "prefer"],
         ])
     func whatIsNotThereIsRefusedAtTheStart(settings: [String: String]) async throws {

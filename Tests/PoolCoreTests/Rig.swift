@@ -52,6 +52,8 @@ final class Rig {
         var peer: Peer?
     }
 
+    /// Clients whose passwords are to be judged.
+    var verifying: [Handle<Client>] = []
     /// Clients whose console session the supervisor is to take over.
     private(set) var consoles: [Handle<Client>] = []
 
@@ -278,6 +280,7 @@ final class Rig {
             case .encrypt(let connection):
                 encrypting.insert(connection)
             case .openConsole(let client): consoles.append(client)
+            case .verify(let client): verifying.append(client)
             case .drained: isDrained = true
             case .broadcastCancel(let client, let offset, let count):
                 broadcasts.append(output(offset, count))

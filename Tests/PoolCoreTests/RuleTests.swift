@@ -173,4 +173,94 @@ import Testing
         rig.receive(first, Send.password("secret"))
         #expect(rig.isOpen(first))
     }
+
+    // MARK: Passwords that others judge
+
+    /// Plays who judges; answers whether the password that was to be judged is the given one.
+    private func judge(_ rig: Rig, isRight: Bool, _ password: String = "letter") -> Bool {
+        let client = rig.verifying.removeFirst()
+        let asked = rig.core.passwordToVerify(of: client)?.password
+        rig.tell(.verified(client, isRight: isRight, reason: isRight ? "" : "they say no"))
+        return asked == Array(password.utf8)
+    }
+
+    @Test func whoeverJudgesKnowsUsersThatNothingHereKnows() {
+        let rig = rig("host all all all pam")
+        let client = logIn(rig, "carol", from: network("10.1.1.1"))
+        #expect(rig.messages(client)[0].body == [0, 0, 0, 3])
+        rig.receive(client, Send.password("letter"))
+        #expect(rig.state(of: client) == .authenticating)
+        #expect(judge(rig, isRight: true))
+        #expect(rig.state(of: client) == .waitingForWelcome)
+        // The password opens PostgreSQL too.
+        let server = rig.connectServer()
+        _ = rig.messages(server, isFirst: true)
+        rig.receive(server, Send.message("R", [0, 0, 0, 3]))
+        #expect(rig.messages(server)[0].body == Array("letter".utf8) + [0])
+        rig.expectEmptiness()
+    }
+
+    @Test(arguments: [("pam", "PAM"), ("ldap ldapserver=h ldapprefix=cn=", "LDAP")])
+    func whoIsJudgedWrongIsRefused(method: String, name: String) {
+        let rig = rig("host all all all \(method)")
+        let client = logIn(rig, from: network("10.1.1.1"))
+        rig.receive(client, Send.password("letter"))
+        #expect(judge(rig, isRight: false))
+        #expect(rig.error(client) == "28P01 \(name) authentication failed for user \"alice\"")
+        #expect(rig.log.contains { $0.contains("they say no") })
+        rig.expectEmptiness()
+    }
+
+    @Test func aNameThatMeansSomethingToLDAPIsNobodys() {
+        let rig = rig("host all all all ldap ldapserver=h ldapbasedn=b")
+        for name in ["a*", "a(b", "a)", "a\\b", "a/b"] {
+            let client = logIn(rig, name, from: network("10.1.1.1"))
+            rig.receive(client, Send.password("letter"))
+            #expect(rig.error(client) == "28P01 LDAP authentication failed for user \"\(name)\"")
+        }
+        #expect(rig.verifying.isEmpty)
+    }
+
+    @Test func anEmptyPasswordIsNeverJudged() {
+        let rig = rig("host all all all ldap ldapserver=h ldapbasedn=b")
+        let client = logIn(rig, from: network("10.1.1.1"))
+        rig.receive(client, Send.password(""))
+        #expect(rig.error(client) == "28P01 empty password returned by client")
+        #expect(rig.verifying.isEmpty)
+    }
+
+    @Test func aVerdictThatComesTooLateIsForNobody() {
+        let rig = rig("host all all all pam")
+        let client = logIn(rig, from: network("10.1.1.1"))
+        rig.receive(client, Send.password("letter"))
+        rig.hangUp(client)
+        rig.tell(.verified(rig.verifying.removeFirst(), isRight: true, reason: ""))
+        rig.expectEmptiness()
+    }
+
+    /// What comes behind the password is neither lost nor taken for another one.
+    @Test func inputIsHeldWhileOthersJudge() {
+        let rig = rig("host all all all pam")
+        let client = logIn(rig, from: network("10.1.1.1"))
+        rig.receive(client, Send.password("letter") + Send.query("select 1"))
+        #expect(rig.verifying.count == 1)
+        #expect(judge(rig, isRight: true))
+        _ = rig.server()
+        #expect(rig.state(of: client) == .linked)
+    }
+
+    /// A client that comes to one worker has its server opened by another.
+    @Test func aProvenPasswordIsThereForAllWorkers() {
+        let shared = SharedMemory(workers: 2)
+        let settings = "auth_type = pam"
+        let one = Rig(settings, users: RuleTests.users, sharing: shared, worker: 0)
+        let two = Rig(settings, users: RuleTests.users, sharing: shared, worker: 1)
+        let client = logIn(one, "carol", from: network("10.1.1.1"))
+        one.receive(client, Send.password("letter"))
+        #expect(judge(one, isRight: true))
+        let index = two.core.userNumber(Array("carol".utf8))
+        let pool = two.core.poolNumber(0, index)
+        let secret = pool.map { two.core.provenSecret($0) }
+        #expect(secret == .plain(Array("letter".utf8)))
+    }
 }

@@ -13,10 +13,11 @@ public struct ConfigurationDifference: Equatable, Sendable {
             let (oldText, newText) = (old.settings.texts[index], new.settings.texts[index])
             guard oldText != newText else { continue }
             let name = field.setting.name
+            let (oldShown, newShown) = (old.settings.shownText(at: index), new.settings.shownText(at: index))
             if field.setting.isReloadable {
-                changes.append(.setting(name: name, old: oldText, new: newText))
+                changes.append(.setting(name: name, old: oldShown, new: newShown))
             } else {
-                changes.append(.settingNeedsRestart(name: name, old: oldText, new: newText))
+                changes.append(.settingNeedsRestart(name: name, old: oldShown, new: newShown))
                 effective.settings.copy(index, from: old.settings)
             }
         }

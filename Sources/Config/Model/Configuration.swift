@@ -55,7 +55,8 @@ public struct Configuration: Equatable, Sendable {
     public func configRows() -> [Row] {
         SettingTable.settings.dropLast(SettingTable.testing.count).enumerated().map { index, field in
             Row(
-                key: field.setting.name, value: settings.texts[index], defaultText: field.setting.defaultText,
+                key: field.setting.name, value: settings.shownText(at: index),
+                defaultText: field.setting.defaultText,
                 isChangeable: field.setting.isReloadable)
         }
     }

@@ -137,6 +137,8 @@ public struct Settings: Equatable, Sendable {
     public var authHBAFile: String?
     /// The file of maps that rules name; `nil` when there is none.
     public var authIdentFile: String?
+    /// How an LDAP server is asked; there may be a password in it.
+    public var authLDAPOptions = ""
     /// `admin_users`.
     public var adminUsers: [String] = []
     /// `stats_users`.
@@ -233,6 +235,16 @@ public struct Settings: Equatable, Sendable {
     /// The value of a setting as `SHOW CONFIG` prints it; `nil` when it is unset or unknown.
     public func text(of name: String) -> String? {
         SettingTable.settingIndex(name).flatMap { texts[$0] }
+    }
+
+    /// What `SHOW CONFIG` and the log print for a row: without the password in it, and what may stand behind.
+    func shownText(at index: Int) -> String? {
+        guard let text = texts[index], SettingTable.settings[index].setting.name == "auth_ldap_options" else {
+            return texts[index]
+        }
+        let secret = "ldapbindpasswd"
+        let parts = text.split(separator: secret, maxSplits: 1, omittingEmptySubsequences: false)
+        return parts.count == 1 ? text : "\(parts[0])\(secret)=***"
     }
 
     /// Puts one setting back to its default.

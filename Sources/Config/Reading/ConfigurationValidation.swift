@@ -96,11 +96,10 @@ struct ConfigurationValidation {
     private mutating func checkAuthentication(canRead: (String) -> Bool) {
         let settings = configuration.settings
         switch settings.authType {
+        case .ldap where settings.authLDAPOptions.isEmpty:
+            error("auth_type", "auth_type = ldap needs auth_ldap_options")
         case .ldap, .pam:
-            error(
-                "auth_type",
-                "auth_type = \(settings.authType.rawValue) is not available in this release, which has "
-                    + "scram-sha-256, md5, plain, cert, hba, trust and any")
+            break
         case .cert where settings.clientTLS.mode != .verifyFull:
             error("auth_type", "auth_type = cert needs client_tls_sslmode = verify-full")
         case .hba:

@@ -47,7 +47,7 @@ extension SettingTable {
                 """
                 How clients prove who they are. With md5, users whose secret is stored for SCRAM log in by \
                 SCRAM. With hba, rules say it for each login. cert needs client_tls_sslmode = verify-full. \
-                ldap and pam are refused by this release.
+                ldap and pam have the client send its password in clear and ask others whether it is right.
                 """),
             row.optionalText(
                 "auth_file", nil, \.authFile, "The file with users and their passwords or secrets."),
@@ -63,7 +63,12 @@ extension SettingTable {
                 The file with the maps that rules name: who may log in as whom, known to the system or by a \
                 certificate under another name.
                 """),
-            row.unread("auth_ldap_options", nil, "How an LDAP server is asked.").notYet,
+            row.text(
+                "auth_ldap_options", nil, \.authLDAPOptions,
+                """
+                With auth_type = ldap, how a server is asked: the options that pg_hba.conf has behind its \
+                method ldap, separated by blanks.
+                """),
             row.text(
                 "auth_query",
                 """

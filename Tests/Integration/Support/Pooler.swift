@@ -12,6 +12,8 @@ struct Configuration: Sendable {
     var peers: [String: String] = [:]
     /// Lines of the user list, besides those every test has.
     var secrets: [String: String] = [:]
+    /// Variables of the program's environment.
+    var environment: [String: String] = [:]
     /// The PostgreSQL behind; the shared one when `nil`.
     var postgres: Postgres?
 }
@@ -51,7 +53,8 @@ final class Pooler: @unchecked Sendable {
             try writeFile("\(folder)/pgsluice.ini", text)
             let command = [Folder.binary] + arguments + ["\(folder)/pgsluice.ini"]
             let process = try Child(
-                command, output: "\(folder)/log", environment: ["PGSLUICE_TEST": "1"])
+                command, output: "\(folder)/log",
+                environment: configuration.environment.merging(["PGSLUICE_TEST": "1"]) { $1 })
             // The socket in the file system is bound after the port; who comes in between does not find it.
             let usesFolder = text.contains("unix_socket_dir = \(folder)\n")
             let socket = usesFolder ? "\(folder)/.s.PGSQL.\(port)" : nil

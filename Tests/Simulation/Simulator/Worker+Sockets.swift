@@ -208,6 +208,8 @@ extension Worker {
             fail("nobody asked for TLS")
         case .openConsole:
             fail("nobody asked for the console")
+        case .verify:
+            fail("nobody's password is judged outside")
         case .broadcastCancel(let client, let offset, let count):
             let key = output(offset, count)
             let others = world.others(than: self)
