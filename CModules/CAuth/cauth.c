@@ -66,6 +66,7 @@ enum {
 
 static struct {
     int (*start)(const char *, const char *, const struct pam_conv *, void **);
+    int (*start_confdir)(const char *, const char *, const struct pam_conv *, const char *, void **);
     int (*set_item)(void *, int, const void *);
     int (*authenticate)(void *, int);
     int (*acct_mgmt)(void *, int);
@@ -86,8 +87,7 @@ static int load(const char *const *names, const struct symbol *symbols, const ch
         return -1;
     }
     for (; symbols->name; symbols++) {
-        /* Who has been loaded before the program stands in front of the library, such as a test. */
-        void *found = dlsym(RTLD_DEFAULT, symbols->name);
+        void *found = dlsym(library, symbols->name);
         if (!found) {
             snprintf(why, size, "there is no %s in the library of the package %s", symbols->name, package);
             return -1;
@@ -115,6 +115,7 @@ int cauth_find_pam(char *why, size_t size) {
     static const char *const names[] = {"libpam.so.0", NULL};
     const struct symbol symbols[] = {
         {"pam_start", &pam.start},
+        {"pam_start_confdir", &pam.start_confdir},
         {"pam_set_item", &pam.set_item},
         {"pam_authenticate", &pam.authenticate},
         {"pam_acct_mgmt", &pam.acct_mgmt},
@@ -221,12 +222,20 @@ static int pam_talk(int count, const struct pam_message **messages, struct pam_r
     return PAM_SUCCESS;
 }
 
+/* Where a test of the program has services of its own; NULL otherwise. */
+static const char *pam_test_folder(void) {
+    const char *mark = getenv("PGSLUICE_TEST");
+    return mark && strcmp(mark, "1") == 0 ? getenv("PGSLUICE_TEST_PAM") : NULL;
+}
+
 int cauth_ask_pam(
     const char *service, const char *user, const char *password, const char *host, char *why, size_t size) {
     if (cauth_find_pam(why, size) < 0) return CAUTH_FAILED;
     const struct pam_conv talk = {pam_talk, (void *)password};
     void *handle = NULL;
-    int result = pam.start(service, user, &talk, &handle);
+    const char *folder = pam_test_folder();
+    int result = folder ? pam.start_confdir(service, user, &talk, folder, &handle)
+                        : pam.start(service, user, &talk, &handle);
     if (result != PAM_SUCCESS) {
         snprintf(why, size, "PAM: service %s: error %d", service, result);
         return CAUTH_FAILED;

@@ -2,11 +2,11 @@ import CLibPQ
 import Glibc
 import Testing
 
-private let wrapper = "/usr/lib/x86_64-linux-gnu/libpam_wrapper.so"
 private let module = "/usr/lib/x86_64-linux-gnu/pam_wrapper/pam_matrix.so"
-private let isInstalled = access(wrapper, R_OK) == 0 && access(module, R_OK) == 0
+private let isInstalled = access(module, R_OK) == 0
 
-/// Passwords that PAM judges: Debian's package libpam-wrapper gives the pooler services of the tests' own.
+/// Passwords that PAM judges, in services of the tests' own; the module in them is of Debian's package
+/// libpam-wrapper.
 @Suite(.enabled(if: Options.isOurs && isInstalled, "needs pgsluice and Debian's package libpam-wrapper"))
 struct PAMTests {
     /// A configuration in which PAM knows `person` in service `pgbouncer`, and `other` in service `second`.
@@ -23,9 +23,7 @@ struct PAMTests {
             "\(folder)/hba.conf", "host second all all pam pamservice=second\nhost all all all pam\n")
         var configuration = Configuration(
             settings: settings,
-            environment: [
-                "LD_PRELOAD": wrapper, "PAM_WRAPPER": "1", "PAM_WRAPPER_SERVICE_DIR": folder,
-            ])
+            environment: ["PGSLUICE_TEST_PAM": folder])
         if settings["auth_type"] == "hba" { configuration.settings["auth_hba_file"] = "\(folder)/hba.conf" }
         let host = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test user=app"
         for name in ["test", "second"] { configuration.databases[name] = host }
