@@ -316,15 +316,15 @@ def main():
         os.chmod(folder, 0o755)
         server = stack.enter_context(RealServer(folder))
         program = Program(copy_program(options.binary, folder))
-        program.settings = [setting.replace("=", " = ", 1) for setting in options.set]
-        settings = [
-            f"workers = {options.workers}",
-            "auth_type = scram-sha-256",
-            f"max_login_conn = {options.half_open + 4_000}",
-            "client_login_step_timeout = 60",
-            "client_login_timeout = 120",
-            "log_pooler_errors = 1",
-        ]
+        program.settings = []
+        settings = {
+            "workers": options.workers,
+            "auth_type": "scram-sha-256",
+            "max_login_conn": options.half_open + 4_000,
+            "client_login_step_timeout": 60,
+            "client_login_timeout": 120,
+            **dict(setting.split("=", 1) for setting in options.set),
+        }
         pooler = stack.enter_context(
             Pooler(
                 program,
@@ -333,7 +333,7 @@ def main():
                 server.port,
                 database=server.database,
                 port=free_port(),
-                settings=settings,
+                settings=[f"{name} = {value}" for name, value in settings.items()],
                 files={"userlist.txt": '"bench" "bench"\n'},
             )
         )

@@ -174,7 +174,10 @@ final class Pooler: @unchecked Sendable {
     }
 
     /// A connection that speaks the protocol by hand, before any startup packet.
-    func raw() throws -> RawConnection { try RawConnection(port: clientPort) }
+    /// - Parameter last: the last number of the loopback address to come from.
+    func raw(from last: UInt32 = 1) throws -> RawConnection {
+        try RawConnection(port: clientPort, from: last)
+    }
 
     /// A connection that speaks the protocol by hand, logged in.
     func rawLogin(

@@ -118,14 +118,14 @@ final class RawConnection: @unchecked Sendable {
     }
 
     private static func name(
-        _ host: UInt32, _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Bool
+        _ host: UInt32, _ port: Int, _ body: (__CONST_SOCKADDR_ARG, socklen_t) -> Bool
     ) -> Bool {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = in_port_t(port).bigEndian
         address.sin_addr.s_addr = in_addr_t(host).bigEndian
-        return withUnsafeBytes(of: &address) {
-            body($0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
+        return withUnsafePointer(to: address) { pointer in
+            body(.init(__sockaddr_in__: pointer), socklen_t(MemoryLayout<sockaddr_in>.size))
         }
     }
 
