@@ -17,6 +17,9 @@ public struct ScramVerifier: Equatable, Sendable, Redacted {
     /// PostgreSQL's and PgBouncer's number of iterations.
     public static var defaultIterations: Int { 4096 }
 
+    /// How long PostgreSQL's salts are.
+    public static var saltByteCount: Int { 16 }
+
     /// The verifier that PostgreSQL would make of a password. Takes about 100 ns per iteration.
     ///
     /// The bytes of the password are used as they are: see `ScramClient` about SASLprep.
@@ -33,11 +36,15 @@ public struct ScramVerifier: Equatable, Sendable, Redacted {
     ///
     /// The same user gets the same salt at every attempt and in every process that knows `secret`, as a user
     /// that exists would. Use `iterations` as for the verifiers that are made from plain passwords.
+    /// - Parameter saltByteCount: how long the salts of others are, 1 or more; 32 at most are made.
     public init(
-        mockFor user: [UInt8], secret: [UInt8], iterations: Int = ScramVerifier.defaultIterations
+        mockFor user: [UInt8], secret: [UInt8], iterations: Int = ScramVerifier.defaultIterations,
+        saltByteCount: Int = ScramVerifier.saltByteCount
     ) {
         self.init(
-            iterations: iterations, salt: ScramVerifier.salt(for: user, secret: secret),
+            iterations: iterations,
+            salt: Array(
+                ScramVerifier.digest(of: user, secret, purpose: ScramText.salt).bytes.prefix(saltByteCount)),
             storedKey: ScramVerifier.digest(of: user, secret, purpose: ScramText.mockStoredKey),
             serverKey: ScramVerifier.digest(of: user, secret, purpose: ScramText.mockServerKey))
     }
@@ -47,7 +54,7 @@ public struct ScramVerifier: Equatable, Sendable, Redacted {
     /// It depends on the user and the instance's secret only, so all processes name the same one without
     /// asking each other, and it does not tell whether the user exists.
     public static func salt(for user: [UInt8], secret: [UInt8]) -> [UInt8] {
-        Array(digest(of: user, secret, purpose: ScramText.salt).bytes.prefix(16))
+        Array(digest(of: user, secret, purpose: ScramText.salt).bytes.prefix(saltByteCount))
     }
 
     /// Reads `SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey`, as `pg_authid` has it; `nil` when it is

@@ -26,8 +26,10 @@ extension PoolCore {
             output.appendAuthenticationCleartext()
             send(clients[client].connection, from: start)
         case .md5:
-            if case .scram = login.secret { return beginScram(client, login) }
-            if login.secret == .none, login.isFound || login.isUnknown, !looksUpMD5 {
+            if login.secret == .none, login.isFound || login.isUnknown {
+                // As those look whom `auth_query` has found.
+                if !looksUpMD5 { return beginScram(client, login) }
+            } else if case .scram = likeness(of: login) {
                 return beginScram(client, login)
             }
             var salt: UInt32 = 0
@@ -62,6 +64,8 @@ extension PoolCore {
 
     /// What the client's proof is checked against; for users without a usable secret a mock one.
     private mutating func scramVerifier(_ login: ClientLogin) -> (value: ScramVerifier, isMock: Bool) {
+        // Made for everybody: it takes a little time.
+        let mock = mockVerifier(login)
         switch login.secret {
         case .scram(let verifier):
             return (verifier, false)
@@ -69,16 +73,13 @@ extension PoolCore {
             guard login.isKnown else { break }
             let user = login.user.flatMap { users[$0].secret == login.secret ? $0 : nil }
             if let user, let known = users[user].verifier { return (known, false) }
-            let made = ScramVerifier(
-                deriving: password, salt: ScramVerifier.salt(for: login.userName, secret: mockSecret),
-                iterations: configuration.settings.scramIterations)
+            let made = madeVerifier(password, login.userName)
             if let user { users[user].verifier = made }
             return (made, false)
         case .plain, .none, .md5:
             break
         }
-        let iterations = configuration.settings.scramIterations
-        return (ScramVerifier(mockFor: login.userName, secret: mockSecret, iterations: iterations), true)
+        return (mock, true)
     }
 
     /// Bytes of a client that is being authenticated.
@@ -108,6 +109,7 @@ extension PoolCore {
             let total = Int(length) + 1
             guard count - offset >= total else { return Consumption(consumed: offset, needed: total) }
             answer(client, bytes.extracting((offset + 5)..<(offset + total)))
+            noteSecret((offset + 5)..<(offset + total))
             offset += total
             guard clients.contains(client) else { return Consumption(consumed: count, needed: 0) }
             guard clients[client].state == .authenticating else {
@@ -115,6 +117,13 @@ extension PoolCore {
             }
         }
         return Consumption(consumed: count, needed: 0)
+    }
+
+    /// Notes that a part of the bytes being walked over must not stay in memory. Messages of a login follow
+    /// each other, so what stands between two of them may go with them.
+    private mutating func noteSecret(_ range: Range<Int>) {
+        let (lower, upper) = (inputStart + range.lowerBound, inputStart + range.upperBound)
+        secretBytes = secretBytes.isEmpty ? lower..<upper : secretBytes.lowerBound..<upper
     }
 
     /// What the client gives as proof, or a step of it.
@@ -133,16 +142,15 @@ extension PoolCore {
             guard let password = PasswordMessage.password(in: body), password.byteCount > 0 else {
                 return refuse(client, .emptyPassword)
             }
-            let isRight = login.isKnown && login.secret.matches(password: password, user: login.userName)
-            judge(client, isRight, body)
+            let isRight = likeness(of: login).matches(password: password, user: login.userName)
+            judge(client, isRight && hasSecret(login), body)
         case .md5(let salt):
             guard let response = PasswordMessage.password(in: body) else {
                 return refuse(client, .emptyPassword)
             }
-            let isRight =
-                login.isKnown
-                && login.secret.matches(md5Response: response, user: login.userName, salt: salt)
-            judge(client, isRight, body)
+            let isRight = likeness(of: login)
+                .matches(md5Response: response, user: login.userName, salt: salt)
+            judge(client, isRight && hasSecret(login), body)
         case .scram(var exchange):
             answerScram(client, login, &exchange, body)
         }

@@ -46,6 +46,7 @@ extension PoolCore {
             users[index].isKnown = true
         }
         for index in users.indices where !users[index].isKnown { setSecret(index, .none) }
+        applyLikeness()
         userDefinitions.removeAll()
         for definition in configuration.users {
             let name = Array(definition.name.utf8)

@@ -102,8 +102,8 @@ extension PoolCore {
         case .startup: return true
         case .authenticating:
             switch clientLogins[client]?.exchange {
-            case .plain, .md5, .scram: return true
-            case .finished, .none?, nil: return false
+            case .plain, .md5, .scram, .outside: return true
+            case .finished, .judged, .none?, nil: return false
             }
         default: return false
         }

@@ -61,6 +61,9 @@ public struct PoolCore: ~Copyable {
     let loginCapacity: Int
     /// Logins that have failed lately.
     var loginFailures = LoginFailures()
+    /// Users of the user list with a secret, and the first of them whose verifier may have to be made.
+    var models: [Int] = []
+    var nextVerifier = 0
     /// Logins of this worker that have failed, and those that were refused because of a limit.
     var loginsFailed: UInt64 = 0
     var loginsRefused: UInt64 = 0
@@ -110,6 +113,10 @@ public struct PoolCore: ~Copyable {
     /// A made-up reply is next in the queue of the server being read, as soon as the current message has
     /// passed.
     var synthesisIsDue = false
+
+    /// Which of the bytes that are being shown are passwords and proofs: the worker overwrites them, and
+    /// empties this, when it has carried out the actions.
+    public var secretBytes: Range<Int> = 0..<0
 
     /// Servers are being opened because one was closed; closing another must not begin that anew.
     var isOpeningAfterClose = false

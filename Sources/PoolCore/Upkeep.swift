@@ -39,6 +39,7 @@ extension PoolCore {
             poolUpkeep(pool)
         }
         databaseUpkeep()
+        if deriveAhead() { isBusy = true }
         checkPendingOrders()
         if lifecycle.isLeaving { leaveUpkeep() }
         if lifecycle.isDismissing { dismissClients() }

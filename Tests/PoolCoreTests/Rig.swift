@@ -54,6 +54,8 @@ final class Rig {
 
     /// Clients whose passwords are to be judged.
     var verifying: [Handle<Client>] = []
+    /// The bytes that the core wants overwritten.
+    private(set) var secrets: [UInt8] = []
     /// Clients whose console session the supervisor is to take over.
     private(set) var consoles: [Handle<Client>] = []
 
@@ -234,6 +236,8 @@ final class Rig {
         while let bytes = held[connection], !bytes.isEmpty, let peer = peers[connection] {
             if core.entropy.needsRefill { refill() }
             let consumption = core.received(peer, bytes.rawSpan)
+            secrets += bytes[core.secretBytes]
+            core.secretBytes = 0..<0
             #expect(consumption.consumed <= bytes.count)
             input = bytes
             drain()
