@@ -10,8 +10,9 @@ public enum Zeroing {
         bytes.removeAll(keepingCapacity: true)
     }
 
+    /// Overwrites memory with zeros, whatever the compiler knows of its further use.
     @unsafe
-    static func zero(_ memory: UnsafeMutableRawBufferPointer) {
+    public static func zero(_ memory: UnsafeMutableRawBufferPointer) {
         if let start = memory.baseAddress { unsafe copenssl_cleanse(start, memory.count) }
     }
 }

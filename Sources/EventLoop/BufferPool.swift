@@ -1,4 +1,5 @@
 internal import CURing
+import System
 
 /// Names a receive buffer of a loop.
 @frozen
@@ -66,6 +67,9 @@ struct BufferPool: ~Copyable {
             unsafe loop_unmap(small, smallSize * smallCount)
             throw .noMemory("receive buffers")
         }
+        // Passwords and the rows of queries pass through them.
+        unsafe SharedMemory.keepOutOfDumps(small, byteCount: smallSize * smallCount)
+        unsafe SharedMemory.keepOutOfDumps(large, byteCount: largeSize * largeCount)
         unsafe smallStart = small
         unsafe largeStart = large
         unsafe held = .allocate(capacity: smallCount + largeCount)

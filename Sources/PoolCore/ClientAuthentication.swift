@@ -123,7 +123,7 @@ extension PoolCore {
     /// each other, so what stands between two of them may go with them.
     private mutating func noteSecret(_ range: Range<Int>) {
         let (lower, upper) = (inputStart + range.lowerBound, inputStart + range.upperBound)
-        secretBytes = secretBytes.isEmpty ? lower..<upper : secretBytes.lowerBound..<upper
+        secretBytes = (secretBytes.isEmpty ? lower : secretBytes.lowerBound)..<upper
     }
 
     /// What the client gives as proof, or a step of it.

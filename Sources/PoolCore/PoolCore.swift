@@ -114,8 +114,8 @@ public struct PoolCore: ~Copyable {
     /// passed.
     var synthesisIsDue = false
 
-    /// Which of the bytes that are being shown are passwords and proofs: the worker overwrites them, and
-    /// empties this, when it has carried out the actions.
+    /// Which of the bytes that were handed to `received` are passwords and proofs: the caller empties this,
+    /// and overwrites them when it has carried out the actions.
     public var secretBytes: Range<Int> = 0..<0
 
     /// Servers are being opened because one was closed; closing another must not begin that anew.

@@ -71,6 +71,13 @@ public enum FileSystem {
     /// Whether something has this name.
     public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
+    /// Whether others than the owner and the group may read a file; false when that cannot be told.
+    public static func isReadableByOthers(_ path: String) -> Bool {
+        var information = stat()
+        guard unsafe stat(path, &information) == 0 else { return false }
+        return information.st_mode & 0o004 != 0
+    }
+
     /// Where a symbolic link leads, or `nil` when it cannot be read.
     public static func linkTarget(_ path: String) -> String? {
         var buffer = [CChar](repeating: 0, count: 4096)

@@ -36,7 +36,15 @@ public enum SharedMemory {
         guard let start = unsafe clinux_map_shared(descriptor, byteCount, 1) else {
             throw SystemError("map \(byteCount) bytes of shared memory")
         }
+        unsafe keepOutOfDumps(start, byteCount: byteCount)
         return unsafe start
+    }
+
+    /// Has a core dump leave out memory that holds secrets; whole pages. That it may not be possible is no
+    /// reason not to go on.
+    @unsafe
+    public static func keepOutOfDumps(_ start: UnsafeMutableRawPointer, byteCount: Int) {
+        _ = unsafe madvise(start, byteCount, Int32(MADV_DONTDUMP))
     }
 
     /// Ends a mapping.

@@ -55,6 +55,11 @@ public enum Validator {
         if configuration.settings.authType == .hba {
             lines += rules.diagnostics.map { ValidationOutcome.Line(isError: false, text: $0.description) }
         }
+        lines += exposedFiles(configuration, image).map {
+            ValidationOutcome.Line(
+                isError: false,
+                text: "\($0): everybody may read this file, which holds secrets (chmod o= FILE)")
+        }
         let failures =
             machineFailures(configuration.settings) + tlsFailures(configuration)
             + outsideFailures(configuration.settings, rules.rules)
@@ -142,6 +147,23 @@ public enum Validator {
             })
         image.files = files
         return found
+    }
+
+    /// Files with secrets that everybody on this machine may read.
+    private static func exposedFiles(_ configuration: Configuration, _ image: ConfigurationImage) -> [String]
+    {
+        let settings = configuration.settings
+        let databases = configuration.databases + [configuration.autoDatabase].compactMap(\.self)
+        let hasPasswords = databases.contains { $0.password != nil }
+        let word = Array("password".utf8)
+        var paths = image.files.filter { file in
+            guard file.path != settings.authFile else { return !file.bytes.isEmpty }
+            return hasPasswords && file.bytes.indices.contains { file.bytes[$0...].starts(with: word) }
+        }.map(\.path)
+        for tls in [settings.clientTLS] + configuration.allServerTLS {
+            if !tls.keyFile.isEmpty, !paths.contains(tls.keyFile) { paths.append(tls.keyFile) }
+        }
+        return paths.filter { FileSystem.isReadableByOthers($0) }
     }
 
     /// What this machine does not have that the settings name.

@@ -1,4 +1,5 @@
 import Base
+import Crypto
 import EventLoop
 import PoolCore
 import System
@@ -211,6 +212,9 @@ extension WorkerLoop {
         inputConnection = connection
         let span = unsafe RawSpan(_unsafeStart: bytes, byteCount: count)
         let consumption = core.received(self[connection].peer, span)
+        // Taken before the actions: carrying one out may show the core other bytes.
+        let secrets = core.secretBytes
+        core.secretBytes = 0..<0
         if consumption.consumed < count {
             // Before the actions: one of them may be to show the rest again, where a server became free for
             // the very client that has just begun to wait.
@@ -218,9 +222,20 @@ extension WorkerLoop {
             self[connection].isHeld = consumption.needed == 0
         }
         execute()
+        if !secrets.isEmpty { unsafe wipe(bytes, count, secrets) }
         unsafe input = nil
         inputConnection = .none
         return consumption
+    }
+
+    /// Overwrites the passwords and proofs among the bytes that were shown. Nothing that is sent on stands
+    /// among them.
+    @unsafe
+    @inline(never)
+    private func wipe(_ bytes: UnsafeRawPointer, _ count: Int, _ range: Range<Int>) {
+        precondition(range.upperBound <= count, "secrets are among the bytes that were shown")
+        let start = unsafe UnsafeMutableRawPointer(mutating: bytes) + range.lowerBound
+        unsafe Zeroing.zero(UnsafeMutableRawBufferPointer(start: start, count: range.count))
     }
 
     /// Shows the core the held bytes of a connection, as long as it takes some.
@@ -261,7 +276,8 @@ extension WorkerLoop {
         let heldCount = self[connection].heldCount
         let total = heldCount + count
         if unsafe self[connection].held == nil || self[connection].heldCapacity < total {
-            let wanted = max(total, min(self[connection].needed, max(total * 2, 65_536)))
+            // By what has come and not by what was announced: that may be all that ever comes.
+            let wanted = max(total, min(self[connection].needed, max(total * 4, 256)))
             let block = unsafe memory.take(wanted)
             if let old = unsafe self[connection].held {
                 unsafe block.memory.copyMemory(from: old, byteCount: heldCount)

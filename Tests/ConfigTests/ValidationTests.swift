@@ -262,3 +262,19 @@ import Testing
         #expect(parsed.diagnostics.contains { $0.severity == .error } != isRight, "\(parsed.diagnostics)")
     }
 }
+
+@Suite struct SecretTests {
+    @Test func passwordsInSettingsAreNotShown() throws {
+        func configuration(_ password: String) throws -> Configuration {
+            let text = "[pgbouncer]\nauth_ldap_options = ldapserver=a ldapbindpasswd='\(password) two' x=y\n"
+            let image = ConfigurationImage(path: "i", files: [.init(path: "i", bytes: Array(text.utf8))])
+            return try #require(Configuration.parse(image).configuration)
+        }
+        let (old, new) = (try configuration("hunter2"), try configuration("hunter3"))
+        let row = old.configRows().first { $0.key == "auth_ldap_options" }
+        #expect(row?.value == "ldapserver=a ldapbindpasswd=***")
+        let changes = ConfigurationDifference(from: old, to: new).changes
+        #expect(changes.count == 1)
+        #expect(!"\(changes)".contains("hunter"))
+    }
+}

@@ -237,14 +237,15 @@ public struct Settings: Equatable, Sendable {
         SettingTable.settingIndex(name).flatMap { texts[$0] }
     }
 
-    /// What `SHOW CONFIG` and the log print for a row: without the password in it, and what may stand behind.
+    /// The value of a setting for people, who need not see the secrets in it: what stands behind the word
+    /// that a password follows is left out.
     func shownText(at index: Int) -> String? {
-        guard let text = texts[index], SettingTable.settings[index].setting.name == "auth_ldap_options" else {
-            return texts[index]
-        }
-        let secret = "ldapbindpasswd"
-        let parts = text.split(separator: secret, maxSplits: 1, omittingEmptySubsequences: false)
-        return parts.count == 1 ? text : "\(parts[0])\(secret)=***"
+        guard let text = texts[index] else { return nil }
+        let word = "ldapbindpasswd"
+        guard SettingTable.settings[index].setting.name == "auth_ldap_options",
+            let start = text.indices.first(where: { text[$0...].hasPrefix(word) })
+        else { return text }
+        return String(text[..<start]) + word + "=***"
     }
 
     /// Puts one setting back to its default.

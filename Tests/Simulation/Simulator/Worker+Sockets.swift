@@ -135,6 +135,7 @@ extension Worker {
         if core.entropy.needsRefill { refillEntropy() }
         guard let peer = socket.peer else { return Consumption(consumed: bytes.count, needed: 0) }
         let consumption = core.received(peer, bytes.rawSpan)
+        core.secretBytes = 0..<0
         if consumption.consumed < 0 || consumption.consumed > bytes.count {
             fail("the core consumes \(consumption.consumed) of \(bytes.count) bytes")
         }
