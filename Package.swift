@@ -133,6 +133,9 @@ let package = Package(
         .executableTarget(
             name: "Fuzz", dependencies: ["BenchmarkSupport", "CLinux", "FuzzSupport"],
             path: "Tests/Fuzz/Program", swiftSettings: testRules),
+        .executableTarget(
+            name: "FuzzParsers", dependencies: ["Auth", "Base", "Config", "Wire"], path: "Tests/Fuzz/Parsers",
+            swiftSettings: testRules),
         tests(
             "PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport"]),
         tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),
