@@ -69,12 +69,13 @@ def connect(port, source, timeout=None, ports=None):
 
 
 def hold(port, ports, count, ready, over):
-    """Holds connections that never log in: one half says nothing more after a byte, the other after its name."""
+    """Holds connections that never log in: one half announces a long packet and sends none of it, the other gives
+    a name and no more."""
     links = []
     for index in range(count):
         try:
             link = connect(port, FLOOD, 10, ports)
-            link.sendall(b"\0" if index % 2 else LOGIN)
+            link.sendall(b"\0\0\xff\xff" if index % 2 else LOGIN)
             links.append(link)
         except OSError:
             continue
