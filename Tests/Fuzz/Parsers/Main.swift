@@ -2,8 +2,8 @@ import Base
 import Glibc
 
 /// `FuzzParsers [--inputs N] [--seed N] [--corpus FOLDER] [--parser NAME] [--current FILE]`: feeds every
-/// parser that reads what others have written. First what the corpus has, then changes of that at random. The input
-/// that is being tried stands in a file, so it is there after a trap.
+/// parser that reads what others have written. First what the corpus has, then changes of that at random. The
+/// input that is being tried stands in a file, so it is there after a trap.
 @main
 struct Main {
     private var inputs = 100_000
