@@ -174,14 +174,12 @@ extension OwnMetrics {
 
     private var limitEntries: [LimitEntry] {
         let workers = scrape.records("WORKERS")
-        let clients = workers.reduce(0) {
-            $0 + ($1.number("clients") ?? 0) + ($1.number("login_clients") ?? 0)
-        }
-        var entries = [
+        var entries = [("max_client_conn", "clients"), ("max_login_conn", "login_clients")].map {
+            (name, column) in
             LimitEntry(
-                name: "max_client_conn", labels: [],
-                limit: scrape.value("CONFIG", "max_client_conn").flatMap { Double($0) }, used: clients)
-        ]
+                name: name, labels: [], limit: scrape.value("CONFIG", name).flatMap { Double($0) },
+                used: workers.reduce(0) { $0 + ($1.number(column) ?? 0) })
+        }
         var sizes: [String: Double] = [:]
         for record in scrape.records("DATABASES") where record.text("name") != "pgbouncer" {
             sizes[record.text("name")] = record.number("pool_size")

@@ -14,6 +14,7 @@ import Testing
             "STATE": table("key value", ["active", "no"], ["paused", "yes"]),
             "CONFIG": table(
                 "key value default changeable", ["max_client_conn", "200", "100", "yes"],
+                ["max_login_conn", "1000", "10000", "yes"],
                 ["max_user_connections", "0", "0", "yes"], ["metrics_pgbouncer_names", names, "1", "yes"]),
             "WORKERS": table(
                 "worker pid state restarts beat_age_ms cpu_ms clients login_clients",
@@ -73,7 +74,7 @@ import Testing
         let used = "pgsluice_limit_used_connections"
         for line in [
             #"pgsluice_limit_connections{limit="max_client_conn"} 200"#,
-            #"\#(used){limit="max_client_conn"} 8"#,
+            #"\#(used){limit="max_client_conn"} 7"#, #"\#(used){limit="max_login_conn"} 1"#,
             #"pgsluice_limit_connections{limit="max_db_connections",database="shop"} 30"#,
             #"\#(used){limit="max_db_connections",database="shop"} 8"#,
             #"pgsluice_limit_connections{limit="max_user_connections",user="batch"} 9"#,
