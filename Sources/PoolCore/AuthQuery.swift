@@ -52,7 +52,8 @@ extension PoolCore {
         let settings = configuration.settings
         let definition =
             login.isForConsole
-            ? nil : login.database.map { databases[$0].definition } ?? configuration.autoDatabase
+            ? nil
+            : databaseIndex[login.databaseName].map { databases[$0].definition } ?? configuration.autoDatabase
         guard login.isForConsole || definition != nil, let user = definition?.authUser ?? settings.authUser
         else { return nil }
         let query = definition?.authQuery ?? settings.authQuery

@@ -114,9 +114,24 @@ extension PoolCore {
         var database = Database(name: name, definition: definition, isAuto: isAuto)
         database.lastUse = now
         database.isKilled = lifecycle.pausesNewDatabases
-        databases.append(database)
-        databaseIndex[name] = databases.count - 1
-        return databases.count - 1
+        let index = isAuto ? vacantDatabase() : nil
+        if let index { databases[index] = database } else { databases.append(database) }
+        databaseIndex[name] = index ?? databases.count - 1
+        return index ?? databases.count - 1
+    }
+
+    /// The place of a database that is gone, and of which nothing speaks any more: names that are asked for
+    /// once must not fill the memory. O(databases and pools).
+    private func vacantDatabase() -> Int? {
+        var used = Set(lifecycle.pendingPauses.compactMap(\.database))
+        used.formUnion(lifecycle.pendingCloses.compactMap(\.database))
+        for slot in 0..<pools.slotLimit {
+            if let pool = pools.handle(at: slot) { used.insert(Int(pools[pool].database)) }
+        }
+        return databases.indices.first { index in
+            databases[index].isRemoved && databases[index].peer == 0 && !used.contains(index)
+                && databases[index].clientCount == 0 && databases[index].entry.isNone
+        }
     }
 
     /// Clients of a database that is gone are told; its servers and pools follow.

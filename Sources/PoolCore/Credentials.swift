@@ -67,7 +67,7 @@ extension PoolCore {
         let user = users[Int(pools[pool].user)]
         let definition = databases[Int(pools[pool].database)].definition
         if let password = definition.password, !password.isEmpty,
-            definition.user.map({ user.name.elementsEqual($0.utf8) }) ?? true
+            definition.user == nil || isOfForcedUser(pool)
         {
             return .plain(Array(password.utf8))
         }

@@ -19,6 +19,8 @@ struct Database {
     var isDisabled = false
     /// No longer in the configuration; kept because records name it by index.
     var isRemoved = false
+    /// There has been a server of it.
+    var hasWorked = false
     /// Server connections in any state.
     var serverCount = 0
     /// Clients in any state after login.

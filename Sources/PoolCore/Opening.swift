@@ -304,7 +304,7 @@ extension PoolCore {
         let size = Int(pools[pool].settings.poolSize)
         let wanted = size > 0 ? min(minimum, size) : 0
         let database = databases[Int(pools[pool].database)]
-        let isFilled = database.definition.user != nil && identity.index == 0
+        let isFilled = isOfForcedUser(pool) && identity.index == 0
         guard isFilled || clientTotal(pool) > 0, database.isUsable else { return }
         guard pools[pool].loginCount == 0, now >= pools[pool].retryAt else { return }
         let limits = ServerLimits(
@@ -317,9 +317,17 @@ extension PoolCore {
         openServer(pool, for: .none)
     }
 
+    /// The pool's clients; who is only looked up by it is none.
     private func clientTotal(_ pool: Handle<Pool>) -> Int {
         var total = 0
         for index in 0..<Client.State.count { total += Int(pools[pool].clientCounts[index]) }
-        return total
+        return total - pools[pool].count(Client.State.waitingForLookup)
+            - pools[pool].count(Client.State.lookingUp)
+    }
+
+    /// Whether all clients of the database are in this pool.
+    func isOfForcedUser(_ pool: Handle<Pool>) -> Bool {
+        guard let forced = databases[Int(pools[pool].database)].definition.user else { return false }
+        return users[Int(pools[pool].user)].name.elementsEqual(forced.utf8)
     }
 }

@@ -302,6 +302,7 @@ extension PoolCore {
 
     /// There is a server that works: failures of before are over.
     mutating func serverWorks(_ pool: Handle<Pool>) {
+        databases[Int(pools[pool].database)].hasWorked = true
         pools[pool].hasFailed = false
         pools[pool].failedSince = 0
         pools[pool].retryPause = 0

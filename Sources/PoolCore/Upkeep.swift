@@ -272,9 +272,9 @@ extension PoolCore {
             return
         }
         let database = Int(pools[pool].database)
-        let isFilled = databases[database].definition.user != nil && pools[pool].settings.minPoolSize > 0
+        let isFilled = isOfForcedUser(pool) && pools[pool].settings.minPoolSize > 0
         let isOver = limit > 0 && now &- pools[pool].lastUse >= limit && !isFilled
-        if isOver || databases[database].isRemoved {
+        if isOver || databases[database].isRemoved || isStillborn(pool) {
             forgetPool(pool, saysWhy: isOver && !pools[pool].isPeer)
         }
     }
@@ -283,6 +283,13 @@ extension PoolCore {
         guard pools[pool].serverCount == 0 else { return false }
         for index in 0..<Client.State.count where pools[pool].clientCounts[index] > 0 { return false }
         return true
+    }
+
+    /// Whether a pool is of a database that somebody has only named, and PostgreSQL may not have. With
+    /// `auth_query` strangers can have such pools made.
+    private func isStillborn(_ pool: Handle<Pool>) -> Bool {
+        let database = databases[Int(pools[pool].database)]
+        return database.isAuto && !database.hasWorked && now >= pools[pool].retryAt
     }
 
     private mutating func forgetPool(_ pool: Handle<Pool>, saysWhy: Bool) {
@@ -312,11 +319,20 @@ extension PoolCore {
         for index in databases.indices where databases[index].isAuto && !databases[index].isRemoved {
             if databases[index].serverCount > 0 || databases[index].clientCount > 0 {
                 databases[index].lastUse = now
-            } else if limit > 0, now &- databases[index].lastUse >= limit, !isRemembered(index) {
+            } else if !databases[index].hasWorked && !hasPools(index)
+                || limit > 0 && now &- databases[index].lastUse >= limit, !isRemembered(index)
+            {
                 databases[index].isRemoved = true
                 databaseIndex.removeValue(forKey: databases[index].name)
             }
         }
+    }
+
+    private func hasPools(_ database: Int) -> Bool {
+        for slot in 0..<pools.slotLimit {
+            if let pool = pools.handle(at: slot), Int(pools[pool].database) == database { return true }
+        }
+        return false
     }
 
     /// Whether an operator has said something about a database that would be forgotten with it.

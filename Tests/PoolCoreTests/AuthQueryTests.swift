@@ -14,8 +14,10 @@ import Testing
     }
 
     /// A client whose user is looked up, and the server that has been sent the query.
-    private func asked(_ rig: Rig, _ user: String = "carol") -> (client: ConnectionID, server: ConnectionID) {
-        let client = rig.client(user)
+    private func asked(
+        _ rig: Rig, _ user: String = "carol", database: String = "db"
+    ) -> (client: ConnectionID, server: ConnectionID) {
+        let client = rig.client(user, database: database)
         let server = rig.server()
         #expect(rig.types(server) == "PBDES")
         return (client, server)
@@ -364,6 +366,42 @@ import Testing
     @Test func adatabaseOfTheTemplateIsAskedItself() {
         let rig = rig(databases: "* = host=10.0.0.1")
         #expect(startup(rig, "some").contains("user\0asker\0database\0some\0"))
+    }
+
+    /// Strangers can have databases asked that nobody has; what is made for that goes again.
+    @Test func databasesThatNobodyHasAreForgotten() {
+        let rig = rig(databases: "* = host=10.0.0.1")
+        for index in 0..<60 {
+            let client = rig.client("carol", database: "made up \(index)")
+            let server = rig.connectServer()
+            rig.receive(server, Send.error("3D000", "database \"made up \(index)\" does not exist"))
+            #expect(rig.error(client) == "F0000 bouncer config error")
+            rig.advance(milliseconds: 2_000)
+        }
+        #expect(rig.core.pools.count < 5)
+        #expect(rig.core.databases.count < 5)
+        // One that there is stays.
+        let (client, server) = asked(rig, "carol", database: "real")
+        rig.receive(server, Answer.user("carol", "secret"))
+        rig.receive(client, Send.password("secret"))
+        _ = rig.server()
+        rig.hangUp(client)
+        rig.advance(milliseconds: 60_000)
+        #expect(rig.core.databases.contains { $0.name == Array("real".utf8) && !$0.isRemoved })
+    }
+
+    @Test func theLowestSizeOfAPoolIsNotForTheQuery() {
+        let rig = rig(
+            "min_pool_size = 3\nauth_dbname = app",
+            databases: "db = host=10.0.0.1\napp = host=10.0.0.1 user=app password=pw")
+        for _ in 0..<3 {
+            rig.advance(milliseconds: 1_000)
+            _ = rig.server()
+        }
+        let (client, _) = asked(rig)
+        rig.advance(milliseconds: 5_000)
+        #expect(rig.isOpen(client))
+        #expect(rig.connecting.isEmpty)
     }
 
     @Test func aQueryElsewhereRegistersNoDatabase() {
