@@ -41,6 +41,23 @@ log_pooler_errors = 1
 stats_period = 60
 admin_users = pgbouncer_admin
 """
+# What those add who do not want to copy passwords into a file, and what they run in PostgreSQL for it.
+LOOKUP = """\
+auth_user = pgbouncer
+auth_query = SELECT * FROM pgbouncer.get_auth($1)
+"""
+LOOKUP_FUNCTION = """\
+CREATE ROLE pgbouncer LOGIN PASSWORD 'asks';
+CREATE SCHEMA IF NOT EXISTS pgbouncer AUTHORIZATION pgbouncer;
+CREATE OR REPLACE FUNCTION pgbouncer.get_auth(p_username TEXT)
+RETURNS TABLE(username TEXT, password TEXT) AS $$
+BEGIN
+    RETURN QUERY SELECT usename::TEXT, passwd::TEXT FROM pg_catalog.pg_shadow WHERE usename = p_username;
+END;
+$$ LANGUAGE plpgsql SECURITY DEFINER;
+REVOKE ALL ON FUNCTION pgbouncer.get_auth(p_username TEXT) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgbouncer.get_auth(p_username TEXT) TO pgbouncer;
+"""
 PASSWORD = "pass word"
 
 
@@ -62,9 +79,9 @@ class Site:
     def environment(self):
         return {"PATH": "/usr/bin:/bin", "PGHOST": self.host, "PGPORT": str(self.port), "PGPASSWORD": PASSWORD}
 
-    def start_pasted(self, backend, users):
+    def start_pasted(self, backend, users, more=""):
         """Starts the program with what was pasted, and beside it the back end alone."""
-        text = CONFIGURATION
+        text = CONFIGURATION + more
         for found, given in [
             ("port=5432 ", f"port={self.postgres.port} "), ("6432", str(self.port)),
             ("/etc/pgbouncer/", "{folder}/"), ("dbname=myapp_production", f"dbname={self.database}"),
@@ -77,8 +94,8 @@ class Site:
 
     def connect(self, **options):
         return psycopg.connect(
-            host=self.host, port=self.port, user=self.user, password=PASSWORD, connect_timeout=20,
-            **{"dbname": "myapp", **options})
+            host=self.host, port=self.port, connect_timeout=20,
+            **{"dbname": "myapp", "user": self.user, "password": PASSWORD, **options})
 
     def console(self, command):
         """What `psql -p 6432 -U pgbouncer_admin pgbouncer` shows: rows by their columns."""
@@ -180,6 +197,32 @@ def test_plain_passwords_in_the_list_serve_both_kinds_of_servers(postgres, backe
             assert connection.execute("select current_user, current_database()").fetchone() == (
                 site.user, site.database)
         site.stop()
+
+
+@pytest.mark.parametrize("backend", ["auto", "epoll"])
+@pytest.mark.parametrize("method", ["md5", "scram"])
+def test_passwords_need_not_be_copied(postgres, method, backend):
+    site = Site(postgres, method)
+    postgres.run(LOOKUP_FUNCTION, database=site.database)
+    try:
+        site.start_pasted(backend, '"pgbouncer" "asks"\n', LOOKUP)
+
+        def work(_):
+            with site.connect() as connection:
+                assert connection.execute("select current_user, current_database()").fetchone() == (
+                    site.user, site.database)
+
+        in_threads(20, work)
+        for options in ({"password": "wrong"}, {"user": "stranger"}):
+            with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+                site.connect(**options)
+        postgres.run(f"alter role {site.user} password 'changed'")
+        with site.connect(password="changed") as connection:
+            assert connection.execute("select current_user").fetchone() == (site.user,)
+        assert "asks" not in site.program.log and PASSWORD not in site.program.log
+    finally:
+        site.stop()
+        postgres.run("drop role pgbouncer")
 
 
 @pytest.mark.parametrize("form", ["one address", "its parts"])
