@@ -180,6 +180,68 @@ import Testing
         #expect(rig.types(client) == "R")
     }
 
+    /// Whatever stands in place of one byte of the answer, the client is refused or asked for its password,
+    /// and nothing is left over.
+    @Test(arguments: [0, 1, 2, 5, 0x45, 0x53, 0x5A, 0xFF] as [UInt8])
+    func noByteOfTheAnswerIsTrusted(byte: UInt8) {
+        let answer = Answer.user("carol", "secret")
+        for place in answer.indices {
+            let rig = rig("client_login_timeout = 2\nserver_connect_timeout = 3")
+            let (client, server) = asked(rig)
+            var changed = answer
+            changed[place] = byte
+            rig.receive(server, changed)
+            rig.advance(milliseconds: 6_000)
+            #expect(!rig.isOpen(client))
+            #expect(rig.record(of: server)?.state != .lookingUp)
+            rig.expectEmptiness()
+        }
+    }
+
+    @Test func theConsoleShowsWhoIsLookedUp() throws {
+        let rig = rig("default_pool_size = 1")
+        _ = asked(rig)
+        _ = rig.client("dave")
+        let clients = try rig.rows(.clients)
+        #expect(
+            clients.map { Array($0[1...4]) } == [
+                ["carol", "db", "none", "active"], ["dave", "db", "none", "waiting"],
+            ])
+        #expect(try rig.rows(.servers).map { Array($0[1...4]) } == [["asker", "db", "none", "active"]])
+        let waiters = try rig.rows(.waiters)
+        #expect(waiters.map { [$0[1], $0[2], $0[7]] } == [["db", "asker", "pool_size"]])
+        let pool = try rig.rows(.pools).first { $0[1] == "asker" }
+        #expect(pool.map { Array($0[2...6]) } == ["1", "1", "0", "0", "1"])
+        let lists = try rig.rows(.lists)
+        #expect(lists.first { $0[0] == "login_clients" }?[1] == "2")
+    }
+
+    /// The one server that may ask goes to the worker where somebody has to be looked up.
+    @Test func aServerIsLentToAsk() throws {
+        let shared = SharedMemory(workers: 2)
+        let rigs = (0..<2).map { worker in
+            Rig(
+                "auth_type = plain\nauth_user = asker\ndefault_pool_size = 1", users: AuthQueryTests.users,
+                sharing: shared, worker: worker)
+        }
+        let (first, server) = asked(rigs[0])
+        let second = rigs[1].client("dave")
+        #expect(rigs[1].connecting.isEmpty)
+        rigs[0].receive(server, Answer.user("carol", "secret"))
+        #expect(rigs[0].types(first) == "R")
+        var lent: ConnectionID?
+        for _ in 0..<20 where lent == nil {
+            for rig in rigs {
+                rig.advance(milliseconds: 2)
+                for post in rig.takePosted() { lent = try rigs[post.worker].take(post) ?? lent }
+            }
+        }
+        let there = try #require(lent)
+        #expect(rigs[1].types(there) == "PBDES")
+        rigs[1].receive(there, Answer.user("dave", "secret"))
+        #expect(rigs[1].types(second) == "R")
+    }
+
     // MARK: What happens meanwhile
 
     @Test func whatAClientSendsTooEarlyIsHeld() {
@@ -363,7 +425,7 @@ import Testing
         #expect(startup(rig, "nothing") == "")
     }
 
-    @Test func adatabaseOfTheTemplateIsAskedItself() {
+    @Test func aDatabaseOfTheTemplateIsAskedItself() {
         let rig = rig(databases: "* = host=10.0.0.1")
         #expect(startup(rig, "some").contains("user\0asker\0database\0some\0"))
     }
