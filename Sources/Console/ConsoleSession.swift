@@ -386,7 +386,7 @@ public struct ConsoleSession: ~Copyable {
         case .shutdown(.waitForServers): return .order(.shutdownWaitForServers, database: nil)
         case .shutdown(.waitForClients): return .order(.shutdownWaitForClients, database: nil)
         case .drain: return .drain
-        case .suspend: throw .notAvailable("SUSPEND")
+        case .suspend: return .order(.suspend, database: nil)
         case .database(let command, let database):
             if let database, ConsoleSession.isConsole(database) { throw .adminDatabase(command.verb) }
             return .order(command.order, database: database)

@@ -344,6 +344,15 @@ extension PoolCore {
             parameters: login.parameters.map { Parameter(name: parameters.names[$0.index], value: $0.value) })
     }
 
+    /// Whether a connection belongs to a console session.
+    public func isOfConsole(_ peer: Peer) -> Bool {
+        switch peer {
+        case .client(let client): clients.contains(client) && clients[client].state == .relayed
+        case .server: false
+        case .console: true
+        }
+    }
+
     /// The supervisor serves the session from now on; this worker only passes bytes.
     mutating func consoleOpened(_ client: Handle<Client>, _ relay: ConnectionID) {
         guard clients.contains(client), clients[client].state == .authenticating else {

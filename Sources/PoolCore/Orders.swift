@@ -92,7 +92,7 @@ extension PoolCore {
         case .waitClose where !isElsewhere:
             lifecycle.pendingCloses.append((index, order.epoch))
             return checkPendingOrders()
-        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .open:
+        case .pause, .resume, .reconnect, .shutdownNow, .reopen, .kill, .waitClose, .open, .suspend:
             break
         }
         actions.append(.acknowledge(epoch: order.epoch))
@@ -105,8 +105,8 @@ extension PoolCore {
         guard let name = order.database else { return nil }
         switch order.kind {
         case .pause, .resume, .kill, .disable, .enable: return databaseNumber(name)
-        case .reconnect, .waitClose, .killClient, .reopen, .drain, .dismissClients, .open, .shutdownNow,
-            .shutdownWaitForClients, .shutdownWaitForServers:
+        case .reconnect, .waitClose, .killClient, .reopen, .drain, .dismissClients, .open, .suspend,
+            .shutdownNow, .shutdownWaitForClients, .shutdownWaitForServers:
             return databaseIndex[name]
         }
     }

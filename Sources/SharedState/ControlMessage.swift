@@ -31,6 +31,8 @@ public enum OrderKind: UInt8, CaseIterable, Sendable {
     case open = 14
     /// Send every client away, each as soon as it is between two transactions.
     case dismissClients = 15
+    /// Read nothing from clients and servers, and tell when everything queued for them has been sent.
+    case suspend = 16
 }
 
 /// An order of the supervisor. Orders are numbered; a worker acknowledges each when it is done, locally.

@@ -5,6 +5,8 @@ import SharedState
 struct OrdersInForce {
     /// PAUSE of everything.
     var isPaused = false
+    /// SUSPEND.
+    var isSuspended = false
     /// KILL of everything, which like PgBouncer's pauses each database: RESUME ends it, for all of them or
     /// one by one.
     private(set) var isKilled = false
@@ -15,7 +17,10 @@ struct OrdersInForce {
     private var disabledDatabases: Set<[UInt8]> = []
 
     /// Whether a plain RESUME has something to end.
-    var isAnythingPaused: Bool { isPaused || isKilled }
+    var isAnythingPaused: Bool { isPaused || isKilled || isSuspended }
+
+    /// Whether PAUSE or KILL holds a database.
+    var holdsDatabases: Bool { isKilled || !pausedDatabases.isEmpty }
 
     /// Notes a KILL of everything.
     mutating func kill() {
@@ -32,7 +37,7 @@ struct OrdersInForce {
 
     /// Notes a RESUME of everything; `false` when there was nothing to end.
     mutating func resume() -> Bool {
-        defer { (isPaused, isKilled) = (false, false) }
+        defer { (isPaused, isKilled, isSuspended) = (false, false, false) }
         return isAnythingPaused
     }
 
@@ -65,6 +70,7 @@ struct OrdersInForce {
         }
         return (isKilled ? [Order(epoch: epoch, kind: .kill)] : []) + orders(.resume, resumedDatabases)
             + orders(.pause, pausedDatabases) + orders(.disable, disabledDatabases)
+            + (isSuspended ? [Order(epoch: epoch, kind: .suspend)] : [])
     }
 
     private func isHeld(_ database: [UInt8]) -> Bool {

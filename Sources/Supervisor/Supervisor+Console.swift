@@ -100,6 +100,7 @@ extension Supervisor {
         connection.close()
         console.connections.removeAll { $0.id == connection.id }
         console.collections.removeAll { $0.console == connection.id }
+        if console.connections.isEmpty { resumeFromSuspend(because: "the last console session has ended") }
     }
 
     private func handle(_ request: ConsoleRequest, of connection: ConsoleConnection) {

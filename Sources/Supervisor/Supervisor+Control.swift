@@ -88,7 +88,7 @@ extension Supervisor {
         case .pause: if request.database == nil { inForce.isPaused = true }
         case .resume: if request.database == nil { _ = inForce.resume() }
         case .reopen, .kill, .reconnect, .disable, .enable, .waitClose, .killClient, .drain,
-            .dismissClients, .open:
+            .dismissClients, .open, .suspend:
             break
         }
         order(request.kind, database: request.database, argument: request.argument)
@@ -138,7 +138,9 @@ extension Supervisor {
     /// RESUME ends the PAUSE that still waits for transactions.
     private func endPauses(database: [UInt8]?) {
         for place in barriers.indices
-        where barriers[place].purpose == .order(.pause) && barriers[place].database == database {
+        where barriers[place].database == database
+            && (barriers[place].purpose == .order(.pause) || barriers[place].purpose == .order(.suspend))
+        {
             barriers[place].isInterrupted = !barriers[place].missing.isEmpty
             barriers[place].missing = []
         }

@@ -15,6 +15,7 @@ extension Supervisor {
         case .shutdownWaitForClients: return try endByCommand(.waitForClients, connection)
         case .shutdownWaitForServers: return try endByCommand(.waitForServers, connection)
         case .pause: try notePause(database)
+        case .suspend: try noteSuspend()
         case .resume: try noteResume(database)
         case .kill: try noteKill(database)
         case .disable, .enable:
@@ -63,15 +64,30 @@ extension Supervisor {
 
     private func notePause(_ database: [UInt8]?) throws(ConsoleError) {
         guard shutdown == nil else { throw .shuttingDown }
-        guard !inForce.isPaused else { throw .alreadyPaused }
+        guard !inForce.isPaused, !inForce.isSuspended else { throw .alreadyPaused }
         guard let database else { return inForce.isPaused = true }
         try checkKnown(database)
         guard inForce.pause(database) else { throw .alreadyPaused }
     }
 
+    private func noteSuspend() throws(ConsoleError) {
+        guard shutdown == nil else { throw .shuttingDown }
+        guard !inForce.isPaused, !inForce.isSuspended else { throw .alreadyPaused }
+        guard !inForce.holdsDatabases else { throw ConsoleError("cannot suspend with paused databases") }
+        inForce.isSuspended = true
+    }
+
+    /// Ends a SUSPEND: nobody is left who would.
+    func resumeFromSuspend(because reason: String) {
+        guard inForce.isSuspended else { return }
+        log.write(.warning, "\(reason), continuing from SUSPEND")
+        inForce.isSuspended = false
+        order(.resume)
+    }
+
     private func noteKill(_ database: [UInt8]?) throws(ConsoleError) {
         guard shutdown == nil else { throw .shuttingDown }
-        guard !inForce.isPaused else { throw .alreadyPaused }
+        guard !inForce.isPaused, !inForce.isSuspended else { throw .alreadyPaused }
         try checkKnown(database)
         // Killing what is paused already is fine: its clients go.
         if let database { _ = inForce.pause(database) } else { inForce.kill() }
@@ -98,8 +114,11 @@ extension Supervisor {
             dismiss(connection.id)
             undoPause(database)
         case .database(.waitClose, _): dismiss(connection.id)
-        case .show, .showParameter, .setParameter, .set, .reload, .resume, .suspend, .shutdown, .drain,
-            .database, .killClient, .restart, nil:
+        case .suspend:
+            dismiss(connection.id)
+            resumeFromSuspend(because: "SUSPEND was cancelled")
+        case .show, .showParameter, .setParameter, .set, .reload, .resume, .shutdown, .drain, .database,
+            .killClient, .restart, nil:
             return
         }
         answer(

@@ -43,6 +43,7 @@ extension Supervisor {
         guard shutdown == nil else { throw .shuttingDown }
         guard !ending.isDraining else { throw ConsoleError("draining: nothing takes over any more") }
         guard restart.run == nil, restart.trial == nil else { throw ConsoleError("a restart is under way") }
+        guard !inForce.isSuspended else { throw ConsoleError("suspended: RESUME comes first") }
         guard !isReloading else { throw ConsoleError("a reload is under way: try again when it is done") }
         guard isForced || !workers.indices.contains(where: { stillServes($0) }) else {
             throw ConsoleError(

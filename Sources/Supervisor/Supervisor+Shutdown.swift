@@ -15,6 +15,7 @@ extension Supervisor {
     func beginShutdown(_ mode: ShutdownMode) {
         guard shutdown != .immediate, shutdown == nil || mode == .immediate else { return }
         if shutdown == nil { manager.stopping(status: "shutting down") }
+        resumeFromSuspend(because: "shutting down")
         shutdown = mode
         if mode == .immediate { ending = Ending(isDraining: ending.isDraining) }
         for index in workers.indices { workers[index].nextStartNanoseconds = nil }
@@ -55,6 +56,7 @@ extension Supervisor {
     /// What SHOW STATE says.
     var stateForConsole: ConsoleState {
         if ending.isDraining || shutdown != nil { return .draining(isPaused: inForce.isPaused) }
+        if inForce.isSuspended { return .suspended }
         return inForce.isPaused ? .paused : .active
     }
 

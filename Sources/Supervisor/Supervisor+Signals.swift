@@ -44,7 +44,9 @@ extension Supervisor {
 
     private func pauseBySignal() {
         if shutdown != nil { return log.write(.log, "got SIGUSR1 while shutting down, ignoring") }
-        if inForce.isPaused { return log.write(.log, "got SIGUSR1, but already paused/suspended") }
+        if inForce.isPaused || inForce.isSuspended {
+            return log.write(.log, "got SIGUSR1, but already paused/suspended")
+        }
         log.write(.log, "got SIGUSR1, pausing all activity")
         inForce.isPaused = true
         order(.pause)

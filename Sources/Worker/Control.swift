@@ -60,6 +60,11 @@ extension WorkerLoop {
             tell(.order(order))
         case .open:
             armListeners()
+        case .suspend:
+            suspend(order)
+        case .resume where order.database == nil:
+            endSuspension()
+            tell(.order(order))
         case .drain:
             stopAccepting()
             tell(.order(order))

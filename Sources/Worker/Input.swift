@@ -95,6 +95,11 @@ extension WorkerLoop {
         guard !record.isDetaching || record.heldCount > 0 && !record.peer.isClient else {
             return stopReceiving(connection)
         }
+        if suspension != nil, isSuspended(connection) {
+            guard record.isReceiving, !record.isReceiveCancelled else { return }
+            self[connection].isReceiveCancelled = true
+            return loop.cancel(tag(Operation.receive, connection), on: record.descriptor)
+        }
         let isWanted = !record.isPaused && (!record.isHeld || record.heldCount < WorkerLoop.heldLimit)
         if record.isReceiving {
             // A multishot receive goes on by itself; it is ended where its bytes are not wanted any more, or

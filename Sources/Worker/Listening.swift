@@ -44,6 +44,10 @@ extension WorkerLoop {
                 log(.warning, "accept() failed on \(context.listeners[index].description): \(failure)")
             }
         }
+        if suspension != nil {
+            if !completion.hasMore { suspension?.listeners.append(index) }
+            return
+        }
         guard !completion.hasMore, !isLeaving, acceptsClients || context.listeners[index].family == .unix
         else { return }
         if completion.result < 0 {
@@ -74,6 +78,11 @@ extension WorkerLoop {
     mutating func stopAccepting() {
         isLeaving = true
         pausedListeners.removeAll()
+        cancelAccepts()
+    }
+
+    /// Ends the accepts in flight on all listeners.
+    mutating func cancelAccepts() {
         for (index, listener) in context.listeners.enumerated() {
             let tag = Tag(operation: Operation.accept, slot: UInt32(index), generation: 0)
             loop.cancel(tag, on: listener.descriptor)

@@ -320,7 +320,8 @@ extension WorkerLoop {
     func nextDeadline() -> UInt64 {
         var next = UInt64.max
         if let first = lingering.first { next = min(next, first.deadline) }
-        for paused in pausedListeners { next = min(next, paused.until) }
+        for paused in pausedListeners where suspension == nil { next = min(next, paused.until) }
+        if let suspension, suspension.epoch != nil { next = min(next, suspension.deadline) }
         if !unsent.isEmpty { next = min(next, core.now + 10_000_000) }
         if !untold.isEmpty { next = min(next, core.now + 1_000_000) }
         return next
@@ -335,7 +336,7 @@ extension WorkerLoop {
             past += 1
         }
         if past > 0 { lingering.removeFirst(past) }
-        if !pausedListeners.isEmpty { resumeListeners() }
+        if !pausedListeners.isEmpty, suspension == nil { resumeListeners() }
         while let first = untold.first, send(first.record, [], toWorker: first.worker) {
             untold.removeFirst()
         }

@@ -66,6 +66,8 @@ struct WorkerLoop: ~Copyable {
     var acceptsClients = true
     /// This worker is to go: others accept what comes.
     var isLeaving = false
+    /// Nothing is read from clients and servers until RESUME.
+    var suspension: Suspension?
     /// Clients are taken.
     var isOpen = false
     /// Listeners on which an accept is in flight.
@@ -137,7 +139,7 @@ struct WorkerLoop: ~Copyable {
     /// One turn: wait, hand everything that completed to the core, carry out what it wants, upkeep.
     @inline(never)
     private mutating func turn() {
-        let due = min(core.nextUpkeep, nextDeadline())
+        let due = suspension == nil ? min(core.nextUpkeep, nextDeadline()) : nextDeadline()
         let now = loop.nowNanoseconds
         let timeout = due > now ? min(due - now, WorkerBlock.beatNanoseconds) : 0
         let budget = UInt64(configuration.settings.busyPollMicroseconds) * 1000
@@ -154,7 +156,7 @@ struct WorkerLoop: ~Copyable {
         }
         deliverResumed()
         feedHandshakes()
-        if core.now >= core.nextUpkeep {
+        if core.now >= core.nextUpkeep, suspension == nil {
             core.handle(.upkeep)
             execute()
             deliverResumed()
@@ -163,6 +165,7 @@ struct WorkerLoop: ~Copyable {
         if !detaching.isEmpty { stopDetaching() }
         if !afterwards.isEmpty { flushAfterwards() }
         startSends()
+        if suspension != nil { settleSuspension() }
         feedStarved()
         feedBulk()
         if isLeaving { leaveIfVacant() }

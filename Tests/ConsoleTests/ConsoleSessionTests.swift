@@ -129,6 +129,7 @@ import Wire
             ("wait_close", .order(.waitClose, database: nil), "WAIT_CLOSE"),
             ("kill_client 7", .killClient(id: 7), "KILL_CLIENT"),
             ("drain", .drain, "DRAIN"),
+            ("suspend", .order(.suspend, database: nil), "SUSPEND"),
             ("set Verbose = '1'", .set(key: "verbose", value: "1"), "SET Verbose=1"),
         ]
         for (query, expected, tag) in cases {
@@ -151,7 +152,6 @@ import Wire
             ("kill pgbouncer", Self.error("cannot kill admin db: pgbouncer")),
             ("reconnect pgbouncer", Self.error("cannot reconnect admin db: pgbouncer")),
             ("wait_close pgbouncer", Self.error("cannot wait in admin db: pgbouncer")),
-            ("suspend", Self.error("SUSPEND is not available in this version yet", "0A000")),
         ]
         var peer = Peer()
         for (query, expected) in cases {

@@ -254,4 +254,33 @@ import Testing
         let resident = status.split(separator: "\n").first { $0.hasPrefix("VmRSS") }!
         #expect(Int(resident.split(separator: " ").dropLast().last!)! < 60_000)
     }
+
+    @Test func aSuspendedInstanceIsResumed() throws {
+        let instance = try Instance()
+        let console = try ConsoleClient(controlSocket: instance.controlSocket)
+        func state() throws -> String { try console.query("SHOW STATE").map(\.text).joined() }
+        #expect(try console.query("PAUSE a").map(\.type) == ["C"])
+        #expect(try console.query("SUSPEND")[0].text.contains("cannot suspend with paused databases"))
+        #expect(try console.query("RESUME a").map(\.type) == ["C"])
+        #expect(try console.query("SUSPEND").map(\.type) == ["C"])
+        #expect(try console.query("SHOW STATE")[3].text.contains("yes"))
+        for command in ["SUSPEND", "PAUSE", "KILL"] {
+            #expect(try console.query(command)[0].text.contains("already suspended/paused"))
+        }
+        #expect(try console.query("RESTART")[0].text.contains("suspended"))
+        #expect(try console.query("RESUME").map(\.type) == ["C"])
+        #expect(try console.query("SHOW STATE")[3].text.contains("no"))
+        try instance.waitForLog("worker 0 got order suspend")
+    }
+
+    /// As in PgBouncer: with nobody there who could end it, it is over.
+    @Test func aSuspensionEndsWithTheLastSession() throws {
+        let instance = try Instance()
+        do {
+            let console = try ConsoleClient(controlSocket: instance.controlSocket)
+            #expect(try console.query("SUSPEND").map(\.type) == ["C"])
+        }
+        try instance.waitForLog("the last console session has ended, continuing from SUSPEND")
+        try instance.waitForLog("worker 0 got order resume")
+    }
 }

@@ -208,6 +208,8 @@ public struct Settings: Equatable, Sendable {
     /// `restart_drain_timeout`: how long clients may keep workers that a restart has replaced; 0 for as long
     /// as they like.
     public var restartDrainTimeoutNanoseconds: UInt64 = 3600 * 1_000_000_000
+    /// `suspend_timeout`: how long SUSPEND waits until everything has been sent.
+    public var suspendTimeoutNanoseconds: UInt64 = 10 * 1_000_000_000
     /// `drain_delay`: how long new clients are still taken after DRAIN.
     public var drainDelayNanoseconds: UInt64 = 0
     /// Worker processes; `nil` for `auto`.

@@ -129,10 +129,9 @@ extension SettingTable {
             row.seconds(
                 "client_login_timeout", "60", \.clientLoginTimeoutNanoseconds,
                 "Longest time a client may take to log in. 0 is no limit."),
-            row.unread(
-                "suspend_timeout", "10", kind: .seconds, unit: .seconds,
-                "How long SUSPEND waits for buffers to empty before it drops the connections left."
-            ).notYet,
+            row.seconds(
+                "suspend_timeout", "10", \.suspendTimeoutNanoseconds,
+                "How long SUSPEND waits for buffers to empty before it drops the connections left."),
         ]
     }()
 
