@@ -157,7 +157,9 @@ public enum Validator {
         let hasPasswords = databases.contains { $0.password != nil }
         let word = Array("password".utf8)
         var paths = image.files.filter { file in
-            guard file.path != settings.authFile else { return !file.bytes.isEmpty }
+            guard file.path != settings.authFile else {
+                return UserList.parse(file.bytes).entries.contains { $0.secret != .none }
+            }
             return hasPasswords && file.bytes.indices.contains { file.bytes[$0...].starts(with: word) }
         }.map(\.path)
         for tls in [settings.clientTLS] + configuration.allServerTLS {
