@@ -72,7 +72,7 @@ final class Pooler: @unchecked Sendable {
             try eventually("the pooler accepts connections") {
                 if let ending = process.ending() { throw Failure("\(ending)") }
                 isTaken = try readFile(log).contains("Address already in use")
-                if let socket, access(socket, F_OK) != 0, !isTaken { return false }
+                if let socket, !RawConnection.canConnect(path: socket), !isTaken { return false }
                 return isTaken || RawConnection.canConnect(port: port)
             }
         } catch {

@@ -97,6 +97,21 @@ final class RawConnection: @unchecked Sendable {
         close(descriptor)
     }
 
+    /// Whether a Unix socket accepts connections: it has its name before it listens.
+    static func canConnect(path: String) -> Bool {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return withUnsafePointer(to: address) { pointer in
+            Glibc.connect(
+                descriptor, .init(__sockaddr_un__: pointer), socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+        }
+    }
+
     /// Whether anybody listens on a port of the loopback interface.
     static func canConnect(port: Int) -> Bool { (try? RawConnection(port: port)) != nil }
 
