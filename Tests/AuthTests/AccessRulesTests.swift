@@ -170,6 +170,18 @@ func method(
         #expect(said.first?.text.hasSuffix("the line is without effect") == true)
     }
 
+    @Test(arguments: [
+        "ldapbindpasswd=hidden all all ldap", "host all all ldapbindpasswd=hidden ldap",
+        "host all all 10.0.0.0 ldapbindpasswd=hidden ldap", "local all all ldapbindpasswd=hidden ldap",
+        "local all all ldap what=hidden", "local all all ldap ldapbindpasswd=hidden",
+        "local all all md5 x=hidden",
+    ])
+    func aPasswordInTheWrongPlaceIsNotTold(line: String) {
+        let said = rules(line).diagnostics
+        #expect(said.count == 1)
+        #expect(said.allSatisfy { !$0.text.contains("hidden") })
+    }
+
     @Test func whoALineWasToRejectIsSpokenOf() {
         let said = rules("host all all bad.example.com reject").diagnostics
         #expect(said.first?.text.contains("a later line may let in") == true)

@@ -13,8 +13,11 @@ struct AccessToken: Equatable {
         text.count == word.utf8CodeUnitCount && text.starts(with: "\(word)".utf8)
     }
 
-    /// The word for messages.
+    /// The word.
     var name: String { String(decoding: text, as: UTF8.self) }
+
+    /// The word for messages: what stands behind an equals sign may be a password in the wrong place.
+    var shown: String { String(decoding: text.prefix { $0 != UInt8(ascii: "=") }, as: UTF8.self) }
 }
 
 /// A line of a rules file or of a file of names, taken apart into fields, and these into words.

@@ -87,7 +87,7 @@ private struct AccessRuleParser {
             ("hostgssenc", .none), ("hostnogssenc", .network),
         ] where word.isKeyword(name) { return connection }
         throw AccessLineError(
-            "\"\(word.name)\" is no kind of connection: those are local, host, hostssl and hostnossl")
+            "\"\(word.shown)\" is no kind of connection: those are local, host, hostssl and hostnossl")
     }
 
     // MARK: Names
@@ -133,7 +133,7 @@ private struct AccessRuleParser {
         let parts = word.name.split(separator: "/", omittingEmptySubsequences: false)
         guard let address = NetworkAddress(String(parts[0])) else {
             throw AccessLineError(
-                "\"\(word.name)\" is no IP address: host names are not looked up here, write the addresses")
+                "\"\(word.shown)\" is no IP address: host names are not looked up here, write the addresses")
         }
         var network: Network?
         if parts.count == 2 {
@@ -145,10 +145,12 @@ private struct AccessRuleParser {
             let mask = try single(&fields, "a mask behind an address without /bits")
             network = NetworkAddress(mask.name).flatMap { Network(address, mask: $0) }
         }
-        guard let network else { throw AccessLineError("\"\(word.name)\" has no mask that fits the address") }
+        guard let network else {
+            throw AccessLineError("\"\(word.shown)\" has no mask that fits the address")
+        }
         guard !network.isAmbiguous else {
             throw AccessLineError(
-                "\"\(word.name)\" has bits set that the mask leaves out, so nobody is meant")
+                "\"\(word.shown)\" has bits set that the mask leaves out, so nobody is meant")
         }
         return .network(network)
     }
@@ -164,7 +166,7 @@ private struct AccessRuleParser {
         if !field.isEmpty { fields = [field] + fields }
         guard !word.isQuoted, let method = AccessMethod(rawValue: word.name) else {
             let all = AccessMethod.allCases.map(\.rawValue).joined(separator: ", ")
-            throw AccessLineError("\"\(word.name)\" is no method: those are \(all)")
+            throw AccessLineError("\"\(word.shown)\" is no method: those are \(all)")
         }
         if method == .peer, connection != .local {
             throw AccessLineError("peer is for lines that begin with local")
