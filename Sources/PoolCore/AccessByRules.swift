@@ -52,7 +52,7 @@ extension PoolCore {
         _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule
     ) {
         guard let origin = clientOrigins[client], origin.isUnix, !origin.peerUserName.isEmpty,
-            login.user != nil, rule.allows([origin.peerUserName], as: login.userName)
+            login.isKnown, rule.allows([origin.peerUserName], as: login.userName)
         else { return refuse(client, .peer) }
         authenticated(client)
     }
@@ -62,7 +62,7 @@ extension PoolCore {
         _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule?
     ) {
         let names = clientEncryptions[client]?.verifiedNames ?? []
-        guard login.user != nil, rule?.allows(names, as: login.userName) ?? names.contains(login.userName)
+        guard login.isKnown, rule?.allows(names, as: login.userName) ?? names.contains(login.userName)
         else { return refuse(client, .authentication(.certificate, user: text(login.userName))) }
         authenticated(client)
     }

@@ -30,7 +30,7 @@ import Testing
             try Segment.attach(memory: owner.memory, byteCount: owner.byteCount - 1)
         }
         owner.memory.storeBytes(of: 99, toByteOffset: 8, as: UInt64.self)
-        #expect(throws: SegmentError.layoutVersion(found: 99, expected: 4)) {
+        #expect(throws: SegmentError.layoutVersion(found: 99, expected: 5)) {
             try Segment.attach(memory: owner.memory, byteCount: owner.byteCount)
         }
         owner.memory.storeBytes(of: 0, toByteOffset: 0, as: UInt64.self)

@@ -19,7 +19,7 @@
 /* "pgsluice" read as a little-endian number. */
 #define CSHARED_MAGIC 0x656369756c736770ULL
 /* Changes whenever an offset or a meaning below changes. */
-#define CSHARED_LAYOUT_VERSION 4ULL
+#define CSHARED_LAYOUT_VERSION 5ULL
 
 #define CSHARED_DATABASE_NAME_BYTES 64
 #define CSHARED_USER_NAME_BYTES 128
