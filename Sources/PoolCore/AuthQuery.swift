@@ -238,6 +238,8 @@ extension PoolCore {
         pools[pool].clientCounts[Int(Client.State.authenticating.rawValue)] &-= 1
         pools[pool].lastUse = now
         clients[client].pool = .none
+        // While it waited for a server it was one of those who wait.
+        if let origin = clientOrigins[client] { strangers.add(client, from: OriginKey(origin), in: &clients) }
     }
 
     /// It is known who wants to log in, or that nobody does: the client has to prove it now.

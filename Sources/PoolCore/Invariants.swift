@@ -24,7 +24,7 @@ extension PoolCore {
         if client.state == .startup, client.source.isNone {
             faults.append("client \(slot) has not logged in, and is not among the strangers")
         }
-        if !PoolCore.isLoggingIn(client.state), !client.source.isNone {
+        if client.state != .startup, client.state != .authenticating, !client.source.isNone {
             faults.append("client \(slot) is \(client.state), and among the strangers")
         }
     }
@@ -58,7 +58,9 @@ extension PoolCore {
             if isLinked || client.state == .moving, hasServer, servers[client.server].client != handle {
                 faults.append("client \(slot) and its server do not name each other")
             }
-            if client.isHeld, client.state == .authenticating, !isFinished(handle) {
+            if client.isHeld, client.state == .authenticating,
+                clientLogins[handle]?.exchange.holdsInput != true
+            {
                 faults.append("client \(slot) is to prove itself, and its input is held")
             }
             if client.state != .linked,
@@ -97,11 +99,6 @@ extension PoolCore {
         for index in users.indices where users[index].clientCount != byUser[index, default: 0] {
             faults.append("user \(index) counts \(users[index].clientCount) clients")
         }
-    }
-
-    /// The client has proved who it is, and the supervisor is about to take over.
-    private func isFinished(_ client: Handle<Client>) -> Bool {
-        if case .finished = clientLogins[client]?.exchange { true } else { false }
     }
 
     private func checkServers(_ faults: inout [String], _ holders: inout Holders) {

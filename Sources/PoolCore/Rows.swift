@@ -27,13 +27,13 @@ extension PoolCore {
     /// Appends the row of SHOW WORKERS, which the loop's kind completes.
     public func appendWorker(ioBackend: String, to rows: inout RowWriter) {
         var (waiting, idle) = (0, 0)
-        let logins = strangers.count
+        var logins = strangers.count
         for slot in 0..<clients.slotLimit {
             guard let client = clients.handle(at: slot) else { continue }
             switch clients[client].state {
             case .waiting, .waitingForWelcome: waiting += 1
-            case .startup, .authenticating, .waitingForLookup, .lookingUp, .idle, .linked, .relayed,
-                .cancelling, .moving, .waitingForPeer:
+            case .waitingForLookup, .lookingUp: logins += 1
+            case .startup, .authenticating, .idle, .linked, .relayed, .cancelling, .moving, .waitingForPeer:
                 break
             }
         }

@@ -10,7 +10,7 @@ extension PoolCore {
         let pool = clients[handle].pool
         precondition(
             PoolCore.canMove(from, state), "a client cannot go from one of these states to the other")
-        if !PoolCore.isLoggingIn(state) { strangerLeft(handle) }
+        if state != .authenticating { strangerLeft(handle) }
         switch from {
         case .waiting, .waitingForPeer, .waitingForLookup:
             pools[pool].waiters.remove(handle, in: &clients)
@@ -33,15 +33,6 @@ extension PoolCore {
         }
         if !pool.isNone { pools[pool].clientCounts[Int(state.rawValue)] &+= 1 }
         if PoolCore.waits(from) || PoolCore.waits(state) { publishWaiting(pool) }
-    }
-
-    /// Whether a client in this state has still to prove who it is.
-    static func isLoggingIn(_ state: Client.State) -> Bool {
-        switch state {
-        case .startup, .authenticating, .waitingForLookup, .lookingUp: true
-        case .waiting, .waitingForPeer, .waitingForWelcome, .idle, .linked, .relayed, .cancelling, .moving:
-            false
-        }
     }
 
     /// Whether a client in this state waits for a server.
