@@ -19,14 +19,16 @@ extension PoolCore {
         return faults
     }
 
-    /// Who has still to prove who it is, and only who has, is among the strangers.
-    private func checkStranger(_ client: Client, _ slot: Int, _ faults: inout [String]) {
+    /// Who has still to prove who it is, and only who has, is among the strangers. Answers how many of them
+    /// it is.
+    private func checkStranger(_ client: Client, _ slot: Int, _ faults: inout [String]) -> Int {
         if client.state == .startup, client.source.isNone {
             faults.append("client \(slot) has not logged in, and is not among the strangers")
         }
         if client.state != .startup, client.state != .authenticating, !client.source.isNone {
             faults.append("client \(slot) is \(client.state), and among the strangers")
         }
+        return client.source.isNone ? 0 : 1
     }
 
     private func checkClients(_ faults: inout [String], _ holders: inout Holders) {
@@ -68,8 +70,7 @@ extension PoolCore {
             {
                 faults.append("client \(slot) has no server and things left to do with it")
             }
-            checkStranger(client, slot, &faults)
-            if !client.source.isNone { strangerCount += 1 }
+            strangerCount += checkStranger(client, slot, &faults)
             let isInPool = !client.pool.isNone
             let mustBe = client.isCounted || client.isBeingLookedUp || isInPool && pools[client.pool].isPeer
             if isInPool != mustBe { faults.append("client \(slot) is counted, and in no pool") }
