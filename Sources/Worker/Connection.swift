@@ -67,6 +67,9 @@ struct Connection: BitwiseCopyable {
     var sealedCount = 0
     /// The other end of a server that another worker uses through us: bytes go from one to the other.
     var relay: ConnectionID = .none
+    /// The server that is to be used through the relay has been offered, and not been taken yet as far as is
+    /// known.
+    var isOffered = false
 
     // Output.
     var firstSegment: Handle<OutputSegment> = .none

@@ -286,10 +286,31 @@ extension WorkerLoop {
         }
         let other = ConnectionID(raw: handle.raw)
         self[connection].relay = other
-        self[connection].isDetaching = false
-        armReceive(connection)
+        self[connection].isOffered = true
         armReceive(other)
         return true
+    }
+
+    /// A server that was offered has been taken: from now on it is only passed on here.
+    mutating func confirmRelay(_ connection: ConnectionID) {
+        self[connection].isOffered = false
+        guard contains(self[connection].relay) else { return beginClose(connection) }
+        receiveForRelay(connection)
+    }
+
+    /// A server that was offered has not been taken: it is used here again. Nothing has been passed on.
+    mutating func dissolveRelay(_ connection: ConnectionID) {
+        self[connection].isOffered = false
+        if contains(self[connection].relay) { beginClose(self[connection].relay) }
+        self[connection].relay = .none
+    }
+
+    /// Receives on the encrypted end. Not before the other end has shown that there is somebody: what the
+    /// server says before must not be lost if there is nobody.
+    private mutating func receiveForRelay(_ connection: ConnectionID) {
+        guard self[connection].isDetaching else { return }
+        self[connection].isDetaching = false
+        armReceive(connection)
     }
 
     /// Passes bytes from one end of a relay to the other.
@@ -297,10 +318,12 @@ extension WorkerLoop {
     mutating func relay(
         _ connection: ConnectionID, _ bytes: UnsafeRawPointer, _ count: Int, _ buffer: BufferID
     ) {
+        let other = self[connection].relay
+        if contains(other), self[other].isOffered { receiveForRelay(other) }
         unsafe input = bytes
         inputBuffer = buffer
         inputConnection = connection
-        queueInput(self[connection].relay, 0, count)
+        queueInput(other, 0, count)
         unsafe input = nil
         inputConnection = .none
     }
@@ -309,6 +332,12 @@ extension WorkerLoop {
     mutating func endRelay(_ connection: ConnectionID) {
         let other = self[connection].relay
         beginClose(connection)
-        if contains(other) { close(other, .flushed) }
+        guard contains(other) else { return }
+        if self[other].isOffered, self[other].isDetaching {
+            // Whoever was offered it has not wanted it, as it seems; the core will know.
+            self[other].relay = .none
+        } else {
+            close(other, .flushed)
+        }
     }
 }

@@ -175,6 +175,7 @@ extension WorkerLoop {
             detach(connection)
         case .attach(let connection):
             guard contains(connection) else { return }
+            if self[connection].isOffered { dissolveRelay(connection) }
             self[connection].isDetaching = false
             armReceive(connection)
         case .adopt(let connection, let peer):

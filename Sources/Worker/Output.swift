@@ -221,6 +221,7 @@ extension WorkerLoop {
     @inline(never)
     mutating func close(_ connection: ConnectionID, _ style: CloseStyle) {
         guard contains(connection) else { return }
+        if style != .elsewhere, self[connection].isOffered { dissolveRelay(connection) }
         switch self[connection].state {
         case .closing, .flushing: return
         case .connecting: return beginClose(connection)
@@ -228,9 +229,7 @@ extension WorkerLoop {
         }
         if style == .now { return beginClose(connection) }
         if style == .elsewhere {
-            // One that is used through us is ours to keep.
-            guard self[connection].relay.isNone else { return }
-            return forget(connection)
+            return self[connection].isOffered ? confirmRelay(connection) : forget(connection)
         }
         // Nothing that a client would understand can be said before its session stands.
         if self[connection].isShakingHands { return beginClose(connection) }

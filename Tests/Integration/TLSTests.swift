@@ -168,7 +168,7 @@ import Testing
                 for _ in 0..<8 { #expect(try Self.serial(pooler) == Self.serial(of: pair.certificate)) }
                 #expect(try before.query("select 2").value == "2")
                 #expect(try Self.connect(pooler, "verify-full").query("select 3").value == "3")
-                #expect(try pooler.show("SERVERS", tls: true).first?["id"] == server)
+                #expect(try pooler.show("SERVERS", tls: true).contains { $0["id"] == server })
             }
         }
     }
@@ -238,6 +238,46 @@ import Testing
             let rows = try pooler.show("SERVERS", tls: true)
             #expect(rows.count == 1)
             #expect(rows.first?["tls"]?.hasPrefix("TLSv1.3/") == true)
+        }
+    }
+
+    /// Restarts while encrypted clients are busy: they stay with their workers, and go on. Servers whose
+    /// sessions are other workers' come and go all the while.
+    @Test(.timeLimit(.minutes(2)), arguments: Setup.transaction.filter { $0.workers > 1 })
+    func encryptedClientsStayOverRestarts(setup: Setup) async throws {
+        let configuration = Self.configuration(
+            client: "require", server: "require", ["default_pool_size": "3"])
+        try await withPooler(setup, configuration) { pooler throws in
+            let clients = try (0..<6).map { _ in try Self.connect(pooler, "require") }
+            for round in 0..<4 {
+                if round > 0 { try pooler.console(tls: true).query("RESTART FORCE") }
+                for turn in 0..<40 {
+                    for client in clients { try client.send("select \(turn)") }
+                    for client in clients { #expect(try client.finish().value == "\(turn)") }
+                }
+            }
+        }
+    }
+
+    // MARK: - Certificates and rules
+
+    /// `auth_type = cert`, and a rule that asks for a certificate under another name.
+    @Test(arguments: Setup.once)
+    func certificatesInsteadOfPasswords(setup: Setup) async throws {
+        let (files, user) = (Self.files, Self.files.certUser)
+        let own = ["sslcert": user.certificate, "sslkey": user.key]
+        let settings = ["auth_type": "cert", "client_tls_ca_file": files.authority]
+        var configuration = Self.configuration(client: "verify-full", server: "disable", settings)
+        configuration.secrets["cert_user"] = ""
+        configuration.databases["test"] =
+            "host=127.0.0.1 port=\(Postgres.encrypted.port) dbname=test user=app"
+        try await withPooler(setup, configuration) { pooler throws in
+            let client = try Self.connect(pooler, "verify-full", user: "cert_user", own)
+            #expect(try client.query("select 1").value == "1")
+            let error = #expect(throws: PostgresError.self) {
+                try Self.connect(pooler, "verify-full", user: "scram_user", own)
+            }
+            #expect(error?.message.contains("certificate authentication failed") == true)
         }
     }
 
