@@ -44,6 +44,7 @@ public final class TLSContext {
     private static func setUp(_ context: OpaquePointer, _ role: Role, _ settings: TLSSettings)
         throws(TLSError)
     {
+        try checkFiles(settings)
         let versions = try TLSVersions(settings.protocols)
         guard unsafe copenssl_set_versions(context, versions.bits) == 1 else {
             throw TLSError("OpenSSL refuses the versions \"\(settings.protocols)\"", reasonOf: ())
@@ -64,6 +65,20 @@ public final class TLSContext {
         unsafe copenssl_set_dh_auto(context, settings.dhParameters == "none" ? 0 : 1)
         unsafe try addCertificates(context, role, settings)
         if role == .server { unsafe copenssl_accept_alpn(context) }
+    }
+
+    /// What is in the files must be there: a session without it would fail at every handshake.
+    private static func checkFiles(_ settings: TLSSettings) throws(TLSError) {
+        let files = [
+            (settings.keyFile, settings.key), (settings.certificateFile, settings.certificate),
+            (settings.authorityFile, settings.authorities),
+        ]
+        for (path, bytes) in files where !path.isEmpty && bytes.isEmpty {
+            throw TLSError("\(path) is empty, or has not been read yet: RELOAD reads it")
+        }
+        if settings.mode >= .verifyCA, settings.authorities.isEmpty {
+            throw TLSError("there are no authorities to verify certificates by: set the ca_file")
+        }
     }
 
     /// The cipher list of OpenSSL's that the setting stands for.

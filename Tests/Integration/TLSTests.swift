@@ -326,11 +326,15 @@ import Testing
         (["client_tls_ciphers": "nonsense"], "no cipher of"),
         (["client_tls_protocols": "sslv2"], "unknown TLS version"),
         (["server_tls_sslmode": "verify-ca", "server_tls_ca_file": "/nowhere"], "server_tls_ca_file"),
+        (["client_tls_sslmode": "verify-ca", "client_tls_ca_file": ""], "no authorities"),
+        (["server_tls_sslmode": "verify-ca", "server_tls_ca_file": "/dev/null"], "/dev/null is empty"),
     ])
     func mistakes(settings: [String: String], text: String) async throws {
         try await onThread {
             var configuration = Self.configuration(client: "require", settings)
-            if settings["client_tls_sslmode"] != nil { configuration.settings["client_tls_key_file"] = "" }
+            if settings["client_tls_sslmode"] == "require" {
+                configuration.settings["client_tls_key_file"] = ""
+            }
             let error = #expect(throws: Failure.self) {
                 try Pooler(Setup.once[0], configuration).stop()
             }
