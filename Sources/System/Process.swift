@@ -128,7 +128,4 @@ public enum Process {
 
     /// Removes a variable, so that children do not take it for theirs.
     public static func removeEnvironment(_ name: String) { unsafe unsetenv(name) }
-
-    /// Sets the permission bits that new files do not get.
-    public static func setFileModeMask(_ mask: UInt32) { umask(mode_t(mask)) }
 }

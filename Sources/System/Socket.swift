@@ -121,13 +121,6 @@ public enum Socket {
         return PeerCredentials(processID: process, userID: user, groupID: group)
     }
 
-    /// The error that the kernel keeps for the socket, which asking clears; `nil` when there is none.
-    public static func takeError(of descriptor: Int32) -> Errno? {
-        var value: Int32 = 0
-        guard unsafe clinux_get_option(descriptor, SOL_SOCKET, SO_ERROR, &value) == 0 else { return .last }
-        return value == 0 ? nil : Errno(value)
-    }
-
     /// Whether the socket listens, as one passed by a service manager must.
     public static func isListening(_ descriptor: Int32) -> Bool {
         var value: Int32 = 0

@@ -16,8 +16,6 @@ public final class TLSContext {
     let pointer: OpaquePointer
     /// Which side we are.
     public let role: Role
-    /// What it was made from.
-    public let settings: TLSSettings
     /// Channel binding data of our own certificate; empty without one.
     public let endPoint: [UInt8]
 
@@ -34,7 +32,6 @@ public final class TLSContext {
         }
         unsafe pointer = context
         self.role = role
-        self.settings = settings
         endPoint = unsafe TLSContext.endPoint(of: SSL_CTX_get0_certificate(context))
     }
 
