@@ -1,5 +1,5 @@
 /// The `client_tls_*` or `server_tls_*` settings, with what is in the files that they name.
-public struct TLSSettings: Equatable, Hashable, Sendable {
+public struct TLSSettings: Equatable, Sendable {
     /// `*_tls_sslmode`.
     public var mode = TLSMode.disable
     /// `*_tls_key_file`; empty for none.
