@@ -69,56 +69,29 @@ public enum PasswordCheck {
     }
 }
 
-/// A check under way in a child of its own, which writes one answer into a pipe and ends; the password goes
-/// with it.
+/// A check under way in a child of its own; the password goes with it.
 struct RunningCheck {
     let id: UInt64
     /// Where the answer goes.
     let channel: Int32
-    let process: Int32
-    let pipe: Int32
-    let startedNanoseconds: UInt64
+    let child: AskedChild
 
     /// Starts a child for a question from `channel`.
     static func start(_ question: PasswordQuestion, from channel: Int32) throws(SystemError) -> RunningCheck {
-        let (read, write) = try Descriptors.pipe()
-        let parent = Process.id
-        let fork: Process.Fork
-        do { fork = try Process.fork() } catch {
-            Descriptors.close(read)
-            Descriptors.close(write)
-            throw error
-        }
-        switch fork {
-        case .child:
-            guard Process.followParent(parent, signal: SIGKILL) else { Process.exitNow(1) }
-            Descriptors.closeAll(except: [write])
-            Signals.unblockAll()
+        let child = try AskedChild.start {
             // Modules may start processes of their own and wait for them.
             signal(SIGCHLD, SIG_DFL)
-            try? Descriptors.writeAll(write, PasswordCheck.answer(question).encoded())
-            Process.exitNow(0)
-        case .parent(let child):
-            Descriptors.close(write)
-            return RunningCheck(
-                id: question.id, channel: channel, process: child, pipe: read,
-                startedNanoseconds: Clock.monotonicNanoseconds)
+            return PasswordCheck.answer(question).encoded()
         }
+        return RunningCheck(id: question.id, channel: channel, child: child)
     }
 
     /// The answer the child has written; also when it ended without one.
     func receive() -> PasswordAnswer {
         // It is far shorter than what a pipe takes at once.
-        let bytes = (try? Descriptors.read(pipe, limit: 4096)) ?? []
+        let bytes = (try? Descriptors.read(child.pipe, limit: 4096)) ?? []
         return PasswordAnswer(bytes)
             ?? PasswordAnswer(
                 id: id, verdict: .failed, reason: "the check of a password ended without an answer")
-    }
-
-    /// Ends the child, whatever it is doing, and gives its pipe back.
-    func finish() {
-        Process.send(SIGKILL, to: process)
-        _ = Process.wait(for: process)
-        Descriptors.close(pipe)
     }
 }

@@ -56,8 +56,8 @@ public struct Resolver: ~Copyable {
         }
         var resolver = Resolver(channels: channels, signals: signals)
         while resolver.turn() {}
-        for lookup in resolver.running { lookup.finish() }
-        for check in resolver.checks { check.finish() }
+        for lookup in resolver.running { lookup.child.finish() }
+        for check in resolver.checks { check.child.finish() }
         Process.exitNow(0)
     }
 
@@ -66,9 +66,9 @@ public struct Resolver: ~Copyable {
         var interests = [Poll.Interest(signals, .read)]
         // A successor reads what is asked from now on.
         interests += channels.map { Poll.Interest(isFinishing ? -1 : $0, .read) }
-        interests += running.map { Poll.Interest($0.pipe, .read) }
+        interests += running.map { Poll.Interest($0.child.pipe, .read) }
         let firstCheck = interests.count
-        interests += checks.map { Poll.Interest($0.pipe, .read) }
+        interests += checks.map { Poll.Interest($0.child.pipe, .read) }
         let ready = Poll.wait(interests, milliseconds: running.isEmpty && checks.isEmpty ? -1 : 1000)
         if ready[0].canRead, let signal = Signals.next(from: signals) {
             guard signal.signal == Signals.succeeded else { return false }
@@ -81,12 +81,12 @@ public struct Resolver: ~Copyable {
             if ready[1 + channels.count + index].canRead {
                 result = lookup.receive()
                 running[index] = lookup
-            } else if now > lookup.startedNanoseconds &+ Resolver.lookupNanoseconds {
+            } else if now > lookup.child.startedNanoseconds &+ Resolver.lookupNanoseconds {
                 result = LookupResult(failure: "the name lookup took too long", isDefinite: false)
             }
             guard let result else { continue }
             running.remove(at: index)
-            lookup.finish()
+            lookup.child.finish()
             settle(lookup.name, result, now)
         }
         settleChecks(now) { ready[firstCheck + $0].canRead }
@@ -108,14 +108,14 @@ public struct Resolver: ~Copyable {
             let answer: PasswordAnswer
             if isReady(index) {
                 answer = check.receive()
-            } else if now > check.startedNanoseconds &+ Resolver.lookupNanoseconds {
+            } else if now > check.child.startedNanoseconds &+ Resolver.lookupNanoseconds {
                 answer = PasswordAnswer(
                     id: check.id, verdict: .failed, reason: "the check of a password took too long")
             } else {
                 continue
             }
             checks.remove(at: index)
-            check.finish()
+            check.child.finish()
             _ = try? Descriptors.write(check.channel, answer.encoded()[...])
         }
     }

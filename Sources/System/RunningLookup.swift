@@ -24,44 +24,26 @@ struct LookupResult: Equatable {
     }
 }
 
-/// A lookup under way in a child of its own, which writes one answer into a pipe and ends.
+/// A lookup under way in a child of its own.
 struct RunningLookup {
     let name: String
-    let process: Int32
-    let pipe: Int32
-    let startedNanoseconds: UInt64
+    let child: AskedChild
     var received: [UInt8] = []
 
     /// Starts a child for `name`.
     static func start(_ name: String) throws(SystemError) -> RunningLookup {
-        let (read, write) = try Descriptors.pipe()
-        let parent = Process.id
-        let fork: Process.Fork
-        do { fork = try Process.fork() } catch {
-            Descriptors.close(read)
-            Descriptors.close(write)
-            throw error
-        }
-        switch fork {
-        case .child:
-            guard Process.followParent(parent, signal: SIGKILL) else { Process.exitNow(1) }
-            Descriptors.closeAll(except: [write])
-            Signals.unblockAll()
+        let child = try AskedChild.start {
             let result = LookupResult(of: name)
-            let answer = ResolverAnswer(
-                id: result.isDefinite ? 1 : 0, addresses: result.addresses, failure: result.failure)
-            try? Descriptors.writeAll(write, answer.encoded())
-            Process.exitNow(0)
-        case .parent(let child):
-            Descriptors.close(write)
-            return RunningLookup(
-                name: name, process: child, pipe: read, startedNanoseconds: Clock.monotonicNanoseconds)
+            return ResolverAnswer(
+                id: result.isDefinite ? 1 : 0, addresses: result.addresses, failure: result.failure
+            ).encoded()
         }
+        return RunningLookup(name: name, child: child)
     }
 
     /// Takes what the child wrote; the result when it has ended, else `nil`.
     mutating func receive() -> LookupResult? {
-        guard let bytes = try? Descriptors.read(pipe, limit: 8192), !bytes.isEmpty else {
+        guard let bytes = try? Descriptors.read(child.pipe, limit: 8192), !bytes.isEmpty else {
             guard let answer = ResolverAnswer(received) else {
                 return LookupResult(failure: "the name lookup failed", isDefinite: false)
             }
@@ -70,12 +52,5 @@ struct RunningLookup {
         }
         received += bytes
         return nil
-    }
-
-    /// Ends the child, whatever it is doing, and gives its pipe back.
-    func finish() {
-        Process.send(SIGKILL, to: process)
-        _ = Process.wait(for: process)
-        Descriptors.close(pipe)
     }
 }
