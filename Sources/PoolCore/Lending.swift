@@ -159,9 +159,18 @@ extension PoolCore {
         nextLending = min(nextLending, time)
     }
 
+    /// Has the servers that are on their way looked at soon: an order waits until they have left.
+    mutating func hurryTransfers() {
+        if !transfers.isEmpty { nextLending = min(nextLending, now + PoolCore.lendingPause) }
+    }
+
     /// Serves the pools whose pause in lending or asking is over.
     mutating func lendWhatIsDue() {
         nextLending = .max
+        if lifecycle.awaitsServers {
+            endTransfers()
+            hurryTransfers()
+        }
         for slot in 0..<pools.slotLimit {
             guard let pool = pools.handle(at: slot) else { continue }
             let (lends, asks) = (pools[pool].lendsFrom, pools[pool].asksFrom)

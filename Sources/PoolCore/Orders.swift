@@ -210,6 +210,7 @@ extension PoolCore {
             }
         }
         lifecycle.pendingCloses = open
+        if lifecycle.awaitsServers { hurryTransfers() }
     }
 
     private func isToBeClosed(_ database: Int?) -> Bool {
@@ -296,7 +297,7 @@ extension PoolCore {
     mutating func checkDrained() {
         guard lifecycle.isShuttingDown, !lifecycle.isDrained else { return }
         if lifecycle.waitsForServers {
-            guard !isInUse(nil) else { return }
+            guard !isInUse(nil) else { return hurryTransfers() }
         } else {
             guard clients.count == 0 else { return }
         }

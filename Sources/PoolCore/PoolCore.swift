@@ -314,6 +314,8 @@ struct Lifecycle {
     var isDrained = false
 
     var isShuttingDown: Bool { waitsForClients || waitsForServers }
+    /// Whether somebody is told when servers have been released or closed.
+    var awaitsServers: Bool { !pendingPauses.isEmpty || !pendingCloses.isEmpty || waitsForServers }
     /// Whether nobody new is served here.
     var isEnding: Bool { waitsForClients || waitsForServers || isLeaving || isDismissing }
 }

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 from postgres import PATIENCE, Pooler, Postgres, free_port, make_folder, write
@@ -47,21 +48,30 @@ class Instance:
         self.program = self.pooler.program
         self.file = self.program.file
         self.settings = self.file.read_text()
+        self.psql = None
 
     def console(self, command):
-        """Gives a command on the control socket; returns its rows, or raises its error."""
-        result = subprocess.run(
-            ["psql", "-X", "-A", "-F", "\t", "-P", "footer=off", "-v", "ON_ERROR_STOP=1",
-             "-h", str(self.folder / "control"), "-p", str(self.pooler.port), "-U", "app", "-d", "pgbouncer",
-             "-c", command],
-            capture_output=True, text=True, timeout=60)
-        if result.returncode != 0:
-            raise RuntimeError(result.stderr.strip())
-        lines = result.stdout.splitlines()
-        if len(lines) < 2:
-            return []
-        names = lines[0].split("\t")
-        return [dict(zip(names, line.split("\t"))) for line in lines[1:]]
+        """Gives a command on the control socket; returns its rows, or raises its error.
+
+        One psql for all commands: to start one for each takes a processor for longer than the stalls that are
+        looked for. A restart may end it.
+        """
+        if self.psql is None or self.psql.poll() is not None:
+            self.psql = subprocess.Popen(
+                ["psql", "-X", "-A", "-F", "\t", "-P", "footer=off",
+                 "-h", str(self.folder / "control"), "-p", str(self.pooler.port), "-U", "app", "-d", "pgbouncer"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.psql.stdin.write(f"{command};\n\\echo :end\n")
+        self.psql.stdin.flush()
+        lines = []
+        while (line := self.psql.stdout.readline()) != ":end\n":
+            if not line:
+                raise RuntimeError("".join(lines))
+            lines.append(line)
+        if lines and re.match("(psql: error|ERROR|FATAL)", lines[0]):
+            raise RuntimeError("".join(lines).strip())
+        rows = [line.rstrip("\n").split("\t") for line in lines]
+        return [dict(zip(rows[0], row)) for row in rows[1:]]
 
     def counted(self):
         """How many transactions of clients the console has counted."""
@@ -69,9 +79,16 @@ class Instance:
 
     def measured(self):
         """The same as the metrics have it."""
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
+        text = until("metrics", self.metrics)
         found = re.findall(r'^pgsluice_transactions_total\{[^}]*database="app"[^}]*\} (\S+)$', text, re.MULTILINE)
         return int(sum(float(number) for number in found))
+
+    def metrics(self):
+        """What /metrics says; None while nothing listens there, as in the first moments."""
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).read().decode()
+        except urllib.error.URLError:
+            return None
 
     def workers(self):
         """Those that serve, and those that leave."""
@@ -85,6 +102,9 @@ class Instance:
         return set(workers) == {"ready"} and len(workers["ready"]) == WORKERS
 
     def stop(self):
+        if self.psql:
+            self.psql.kill()
+            self.psql.wait()
         self.pooler.program.stop()
 
 

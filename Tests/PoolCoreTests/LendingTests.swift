@@ -330,6 +330,21 @@ import Testing
         #expect(rigs[0].core.ledger.faults().isEmpty)
     }
 
+    /// A pause is over when the last server has left, not when it is next time for upkeep.
+    @Test func aPauseDoesNotWaitForUpkeepWhenAServerHasLeft() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        _ = rigs[0].session()
+        _ = rigs[1].client()
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        rigs[0].advance(milliseconds: 2)
+        let posts = rigs[0].takePosted().filter { $0.peer != nil }
+        rigs[0].tell(.order(Order(epoch: 7, kind: .pause)))
+        #expect(rigs[0].acknowledged.isEmpty)
+        _ = try rigs[1].take(posts[0])
+        rigs[0].advance(milliseconds: 6)
+        #expect(rigs[0].acknowledged == [7])
+    }
+
     // MARK: Limits of databases and users
 
     @Test func anIdleServerOfAnotherPoolElsewhereGivesWay() throws {
