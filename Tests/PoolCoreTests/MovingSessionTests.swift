@@ -8,10 +8,10 @@ import Testing
 @Suite struct MovingSessionTests {
     private let settings = "pool_mode = session\ndefault_pool_size = 20"
 
-    private func workers() -> [Rig] {
+    private func workers(_ settings: String? = nil) -> [Rig] {
         let shared = SharedMemory(workers: 2)
         for index in 0..<2 { shared.segment.worker(index).state = .ready }
-        return (0..<2).map { Rig(settings, sharing: shared, worker: $0) }
+        return (0..<2).map { Rig(settings ?? self.settings, sharing: shared, worker: $0) }
     }
 
     /// A client in a session with its server, in the first worker.
@@ -77,6 +77,31 @@ import Testing
         rigs[1].receive(moved, Array(query.dropFirst(3)))
         #expect(rigs[1].raw(try #require(rigs[1].broughtServers.first)) == query)
         #expect(rigs[0].raw(server).isEmpty)
+    }
+
+    /// A client that has waited is given a server, and before its request is looked at again, its worker is to
+    /// leave: the request has been counted, and would be again wherever it is seen anew.
+    @Test func whoHasBegunToAskStaysUntilItIsAnswered() throws {
+        let rigs = workers("default_pool_size = 1\ntest_keep_clients = 1")
+        let (first, server) = rigs[0].session()
+        rigs[0].run(first, server, "begin", "T")
+        let second = rigs[0].client()
+        let reader = SegmentReader(rigs[0].shared.segment)
+        let before = reader.sums()
+        rigs[0].receive(second, Send.query("select 2"))
+        #expect(rigs[0].state(of: second) == .waiting)
+        rigs[0].wakesLater = true
+        rigs[0].run(first, server, "commit")
+        #expect(rigs[0].state(of: second) == .linked)
+        leave(rigs[0])
+        rigs[0].wakesLater = false
+        rigs[0].wakeAll()
+        for post in rigs[0].takePosted() { _ = try rigs[1].take(post) }
+        let asked = rigs[0].raw(server) + rigs[1].broughtServers.flatMap { rigs[1].raw($0) }
+        #expect(asked == Send.query("select 2"))
+        let growth = reader.sums().since(before)
+        #expect(growth.totals[.queries] == 2)
+        #expect(growth.totals[.transactions] == 1)
     }
 
     @Test func aSessionStaysWhenThereIsNoRoomInTheInbox() throws {

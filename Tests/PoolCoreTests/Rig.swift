@@ -320,11 +320,24 @@ final class Rig {
         core.actions.removeAll()
         core.output.removeAll()
         for fault in core.checkInvariants() { Issue.record("\(fault)") }
-        for connection in wake where isWaiting.remove(connection) != nil { show(connection) }
+        later += wake
+        if !wakesLater { wakeAll() }
         if !afterwards.isEmpty { tell(afterwards.removeFirst()) }
     }
 
     private var afterwards: [Event] = []
+
+    /// Whether clients whose held input is asked for have to wait for `wakeAll`, as when there is more to do in a
+    /// turn of the worker.
+    var wakesLater = false
+    private var later: [ConnectionID] = []
+
+    /// Shows the held input that was asked for.
+    func wakeAll() {
+        let woken = later
+        later = []
+        for connection in woken where isWaiting.remove(connection) != nil { show(connection) }
+    }
 
     /// What has been posted since the last look.
     func takePosted() -> [Post] {
