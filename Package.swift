@@ -158,7 +158,9 @@ let package = Package(
             swiftSettings: testRules),
         benchmark("NullPostgres", ["Base", "BenchmarkSupport", "CLinux", "System"]),
         benchmark("Forwarder", ["BenchmarkSupport", "CLinux"]),
-        benchmark("LoadGenerator", ["Base", "BenchmarkSupport", "CLinux", "System"]),
+        benchmark(
+            "LoadGenerator",
+            ["Auth", "Base", "BenchmarkSupport", "CLinux", "Config", "COpenSSL", "System", "TLS", "Wire"]),
         .testTarget(
             name: "BenchmarkTests", dependencies: ["Base", "BenchmarkSupport"],
             path: "Tests/Benchmarks/Tests",

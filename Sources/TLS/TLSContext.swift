@@ -16,8 +16,6 @@ public final class TLSContext {
     let pointer: OpaquePointer
     /// Which side we are.
     public let role: Role
-    /// Channel binding data of our own certificate; empty without one.
-    public let endPoint: [UInt8]
 
     /// A context for these settings.
     ///
@@ -32,7 +30,6 @@ public final class TLSContext {
         }
         unsafe pointer = context
         self.role = role
-        endPoint = unsafe TLSContext.endPoint(of: SSL_CTX_get0_certificate(context))
     }
 
     deinit { unsafe SSL_CTX_free(pointer) }

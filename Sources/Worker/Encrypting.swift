@@ -113,10 +113,9 @@ extension WorkerLoop {
             }
         }
         self[connection].isShakingHands = false
-        let endPoint = self[connection].peer.isClient ? contexts.client?.endPoint ?? [] : session.peerEndPoint
         let encryption = Encryption(
             version: session.version, cipher: session.cipher, verifiedNames: session.verifiedNames,
-            endPoint: endPoint)
+            endPoint: self[connection].peer.isClient ? session.endPoint : session.peerEndPoint)
         // Telling the core may lead to other sessions' use of the channel.
         let rest = unsafe channel.input
         tell(.encrypted(self[connection].peer, encryption))

@@ -120,7 +120,8 @@ class Postgres:
     Only roles made by `role()` need a password.
     """
 
-    def __init__(self):
+    def __init__(self, others=None):
+        """Settings in `others` join those that the tests usually have."""
         folder = make_folder()
         tools = os.environ.get("PG_BIN") or str(sorted(
             pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))[-1])
@@ -133,7 +134,7 @@ class Postgres:
         settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder,
             "fsync": "off", "synchronous_commit": "off", "max_connections": 400, "max_prepared_transactions": 20,
-            "deadlock_timeout": "100ms",
+            "deadlock_timeout": "100ms", **(others or {}),
         }
         write(folder / "data/pg_hba.conf", "".join(f"host all {who} 127.0.0.1/32 {how}\n" for who, how in [
             ("+by_md5", "md5"), ("+by_scram", "scram-sha-256"), ("all", "trust")]))

@@ -36,15 +36,49 @@ def until(what, condition):
     return result
 
 
+class Certificates:
+    """Two self-signed certificates for one place, and what they can be made into: a broken file."""
+
+    def __init__(self):
+        folder = make_folder()
+        self.path, self.key_path = folder / "server.crt", folder / "server.key"
+        self.texts = []
+        for _ in range(2):
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                 "-subj", "/CN=localhost", "-keyout", self.key_path, "-out", self.path], check=True, capture_output=True)
+            self.texts.append((self.path.read_text(), self.key_path.read_text()))
+        self.use(0)
+
+    def use(self, number):
+        """Puts one of the two in place."""
+        write(self.path, self.texts[number][0])
+        write(self.key_path, self.texts[number][1])
+        self.key_path.chmod(0o600)
+
+    def spoil(self):
+        """The certificate is cut off; its key stays."""
+        write(self.path, self.path.read_text()[:200])
+
+
 class Instance:
     """The pooler under test, its console and its metrics."""
 
-    def __init__(self, postgres, backend):
+    def __init__(self, postgres, backend, certificates=None):
+        """With certificates, all connections to it and from it are encrypted, and HBA rules say who may log in."""
         self.folder = make_folder()
         self.metrics_port = free_port()
+        self.certificates = certificates
+        self.rules = self.folder / "hba.conf"
+        write(self.rules, "hostssl all all 127.0.0.1/32 scram-sha-256\n")
+        encryption = {
+            "client_tls_sslmode": "require", "client_tls_cert_file": certificates.path,
+            "client_tls_key_file": certificates.key_path, "server_tls_sslmode": "require",
+            "auth_type": "hba", "auth_hba_file": self.rules,
+        } if certificates else {}
         self.pooler = Pooler(
             postgres, backend, WORKERS, "transaction", control_dir=str(self.folder / "control"),
-            metrics_listen=f"127.0.0.1:{self.metrics_port}", log_connections=0, log_disconnections=0)
+            metrics_listen=f"127.0.0.1:{self.metrics_port}", log_connections=0, log_disconnections=0, **encryption)
         self.program = self.pooler.program
         self.file = self.program.file
         self.settings = self.file.read_text()
@@ -111,7 +145,7 @@ class Instance:
 class Bench:
     """A pgbench that works until it is told to stop."""
 
-    def __init__(self, instance, clients, name):
+    def __init__(self, instance, clients, name, more=()):
         self.folder = make_folder()
         self.script = self.folder / "script.sql"
         write(self.script, SCRIPT)
@@ -119,9 +153,10 @@ class Bench:
         self.prefix = self.folder / name
         # Ours, so that we write its log.
         self.folder.chmod(0o777)
-        environment = dict(os.environ, PGPASSWORD=instance.pooler.password, PGSSLMODE="disable")
+        environment = dict(
+            os.environ, PGPASSWORD=instance.pooler.password, PGSSLMODE="require" if instance.certificates else "disable")
         self.process = subprocess.Popen(
-            ["pgbench", "-n", "-M", "extended", "-c", str(clients), "-j", str(min(clients, 2)), "-T", "36000", "-l",
+            ["pgbench", "-n", "-M", "extended", "-c", str(clients), "-j", str(min(clients, 2)), "-T", "36000", "-l", *more,
              f"--log-prefix={self.prefix}", "-f", str(self.script), "-h", "127.0.0.1",
              "-p", str(instance.pooler.port), "-U", instance.pooler.user, "app"],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder)
@@ -167,45 +202,67 @@ class Soak:
     def undisturbed(self, name, times, step):
         """Does something again and again under load; no transaction and no connection may be lost."""
         before, measured = self.instance.counted(), self.instance.measured()
-        bench = Bench(self.instance, CLIENTS, name)
+        benches = [Bench(self.instance, CLIENTS, name)]
+        if self.instance.certificates:
+            # Handshakes all the while.
+            benches.append(Bench(self.instance, 1, f"{name}-again", ["-C"]))
         try:
             # Whose login to PostgreSQL the first transactions wait for has nothing to do with what is measured.
-            until("pgbench is at work", bench.is_at_work)
+            until("pgbench is at work", benches[0].is_at_work)
             begin = time.time()
             for number in range(times):
                 # Between two of them the clients get something done.
                 count = self.instance.counted()
                 step(number)
-                until("the clients go on", lambda: self.instance.counted() > count + CLIENTS or bench.is_over())
-                assert not bench.is_over(), bench.stop()[-3000:]
-            until("everybody has settled", self.instance.is_settled)
+                until("the clients go on", lambda: self.instance.counted() > count + CLIENTS
+                      or any(bench.is_over() for bench in benches))
+                for bench in benches:
+                    assert not bench.is_over(), bench.stop()[-3000:]
+            if not self.instance.certificates:
+                until("everybody has settled", self.instance.is_settled)
         finally:
-            text = bench.stop()
-        assert bench.process.returncode == 0 and "aborted" not in text, text[-3000:]
-        failed = re.search(r"number of failed transactions: (\d+)", text)
-        assert failed is None or failed.group(1) == "0", text[-3000:]
-        count = processed(text)
+            texts = [bench.stop() for bench in benches]
+        for bench, text in zip(benches, texts):
+            assert bench.process.returncode == 0 and "aborted" not in text, text[-3000:]
+            failed = re.search(r"number of failed transactions: (\d+)", text)
+            assert failed is None or failed.group(1) == "0", text[-3000:]
+        # Encrypted clients keep their worker until they leave.
+        until("everybody has settled", self.instance.is_settled)
+        count = sum(processed(text) for text in texts)
         until("every transaction is counted", lambda: self.instance.counted() - before >= count)
         assert self.instance.counted() - before == count, (self.instance.counted() - before, count)
         until("the metrics say the same", lambda: self.instance.measured() - measured >= count)
         assert self.instance.measured() - measured == count, (self.instance.measured() - measured, count)
-        longest = bench.longest(begin)
+        longest = benches[0].longest(begin)
         self.report(f"{name}: {times} times, {count} transactions, none lost, the longest {longest:.0f} ms")
         return longest
 
     def reload(self, number):
         """Good configurations and broken ones, in turn."""
-        if number % 2 == 1:
+        certificates = self.instance.certificates
+        if number % 2 == 0:
+            write(self.instance.file, self.instance.settings + f"query_wait_timeout = {100 + number}\n")
+            if certificates:
+                certificates.use(number // 2 % 2)
+                write(self.instance.rules, f"hostssl all all 127.0.0.0/{8 + number % 24} scram-sha-256\n")
+            self.instance.console("RELOAD")
+        elif certificates and number % 4 == 1:
+            certificates.spoil()
+            self.refused_reload("client_tls_cert_file")
+            certificates.use(0)
+        else:
             write(self.instance.file, self.instance.settings + "pool_mode = nonsense\n")
-            try:
-                self.instance.console("RELOAD")
-            except RuntimeError as error:
-                assert "pool_mode" in str(error), error
-                write(self.instance.file, self.instance.settings)
-                return
-            raise AssertionError("a broken configuration has been taken")
-        write(self.instance.file, self.instance.settings + f"query_wait_timeout = {100 + number}\n")
-        self.instance.console("RELOAD")
+            self.refused_reload("pool_mode")
+            write(self.instance.file, self.instance.settings)
+
+    def refused_reload(self, reason):
+        """Reloads what is broken; the refusal has to name the reason."""
+        try:
+            self.instance.console("RELOAD")
+        except RuntimeError as error:
+            assert reason in str(error), error
+            return
+        raise AssertionError("a broken configuration has been taken")
 
     def pause(self, _):
         self.instance.console("PAUSE")
@@ -213,8 +270,14 @@ class Soak:
 
     def restart(self, _):
         old = self.instance.workers()["ready"]
-        self.instance.console("RESTART")
-        until("the old workers have left", lambda: self.instance.is_settled()
+        if not self.instance.certificates:
+            self.instance.console("RESTART")
+            until("the old workers have left", lambda: self.instance.is_settled()
+                  and not set(old) & set(self.instance.workers()["ready"]))
+            return
+        # Encrypted clients stay with the old workers, which is why another restart has to be forced.
+        self.instance.console("RESTART FORCE")
+        until("the new workers are there", lambda: len(self.instance.workers()["ready"]) == WORKERS
               and not set(old) & set(self.instance.workers()["ready"]))
 
     def kill(self, times):
@@ -258,12 +321,17 @@ def main():
     parser = argparse.ArgumentParser(prog="Scripts/soak", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a tenth of everything")
     parser.add_argument("--backend", default="io_uring", choices=["io_uring", "epoll"])
+    parser.add_argument("--tls", action="store_true",
+                        help="encrypt both sides; reloads change certificates and HBA rules")
     parser.add_argument("--strict", action="store_true",
                         help="fail when a client has waited longer than 50 ms in a reload or 250 ms in a restart")
     options = parser.parse_args()
-    postgres = Postgres()
+    certificates = Certificates() if options.tls else None
+    postgres = Postgres({
+        "ssl": "on", "ssl_cert_file": certificates.path, "ssl_key_file": certificates.key_path,
+    } if certificates else None)
     try:
-        instance = Instance(postgres, options.backend)
+        instance = Instance(postgres, options.backend, certificates)
         try:
             counts = (10, 3, 3, 3) if options.short else (100, 20, 20, 20)
             stalls = Soak(instance).run(*counts)

@@ -23,11 +23,13 @@ import Testing
     }
 
     private static func connect(
-        _ pooler: Pooler, _ mode: String, user: String = "scram_user", _ more: [String: String] = [:]
+        _ pooler: Pooler, _ mode: String, user: String = "scram_user", _ more: [String: String] = [:],
+        afterAnswer: (() throws -> Void)? = nil
     ) throws -> Connection {
         var parameters = ["host": "localhost", "sslmode": mode, "sslrootcert": files.authority]
         parameters.merge(more) { _, new in new }
-        return try pooler.connect(user: user, password: Postgres.password, parameters)
+        return try pooler.connect(
+            user: user, password: Postgres.password, parameters, afterAnswer: afterAnswer)
     }
 
     private static let isServerEncrypted = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
@@ -203,6 +205,32 @@ import Testing
         try await withPooler(setup, Self.configuration(client: "prefer")) { pooler throws in
             #expect(throws: PostgresError.self) {
                 try Self.connect(pooler, "disable", ["channel_binding": "require"])
+            }
+        }
+    }
+
+    /// A login is bound to the certificate that the client has been shown, not to one that has come into use
+    /// meanwhile.
+    @Test(arguments: Setup.transaction)
+    func aCertificateIsReloadedDuringALogin(setup: Setup) async throws {
+        try await onThread {
+            let folder = try Folder.shared.make("binding")
+            let (key, certificate) = ("\(folder)/key", "\(folder)/certificate")
+            try writeFile(key, try readFile(Self.files.pooler.key))
+            try writeFile(certificate, try readFile(Self.files.pooler.certificate))
+            let pair = try Self.files.make(
+                "binding-\(setup.backend)-\(setup.workers)", common: "localhost", names: "DNS:localhost")
+            let configuration = Self.configuration(
+                client: "require", ["client_tls_key_file": key, "client_tls_cert_file": certificate])
+            try Pooler(setup, configuration).run { pooler in
+                let client = try Self.connect(pooler, "require", ["channel_binding": "require"]) {
+                    try writeFile(certificate, try readFile(pair.certificate))
+                    try writeFile(key, try readFile(pair.key))
+                    try pooler.console(tls: true).query("RELOAD")
+                }
+                #expect(try client.query("select 1").value == "1")
+                let other = try Self.connect(pooler, "require", ["channel_binding": "require"])
+                #expect(try other.query("select 1").value == "1")
             }
         }
     }

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import callgrind
+import credentials
 import load
 import programs
 import report
@@ -20,6 +21,10 @@ from pooler import Pooler, Program
 from postgres import RealServer
 from processes import Failed, copy_program, cpu_seconds, everywhere, give_to_user, preferred, pss_bytes
 from scenarios import SCENARIOS, STATISTICS
+
+
+# Pairs of runs between two builds of one program before both are started anew.
+SITTING = 3
 
 
 def arguments():
@@ -46,7 +51,7 @@ def arguments():
         "--nice", type=int, metavar="N", help="priority, -15 on a machine with other work (root)"
     )
     parser.add_argument(
-        "--callgrind", action="store_true", help="only count the candidate's instructions, on epoll"
+        "--callgrind", action="store_true", help="only count the candidate's instructions, on epoll (also with --statistics, or --only one-pool)"
     )
     parser.add_argument(
         "--statistics",
@@ -125,34 +130,75 @@ class Bench:
         """All pairs of one scenario."""
         return getattr(self, f"_{scenario.kind}")(scenario)
 
-    def _load(self, scenario):
-        with ExitStack() as stack:
-            server = stack.enter_context(load.NullServer(self.null_postgres))
-            poolers = self.poolers(stack, server.port)
-            for pooler in poolers:
-                load.run(self.load_generator, pooler, scenario.mode, scenario.clients, 0.3, 0.2)
-            return self.in_turn(
-                poolers,
-                lambda pooler: load.run(
-                    self.load_generator, pooler, scenario.mode, scenario.clients, self.options.seconds
-                ),
-                self.options.runs,
-            )
+    def _load(self, scenario, more=None, **common):
+        pairs = []
+        while len(pairs) < self.options.runs:
+            with ExitStack() as stack:
+                server = stack.enter_context(load.NullServer(self.null_postgres))
+                poolers = self.poolers(stack, server.port, **common)
+                pairs += self._loaded(scenario, poolers, more)
+        return pairs
 
-    def _memory(self, scenario):
+    def _loaded(self, scenario, poolers, more=None):
+        for pooler in poolers:
+            load.run(self.load_generator, pooler, scenario.mode, scenario.clients, 0.3, 0.2, more=more)
+        return self.in_turn(
+            poolers,
+            lambda pooler: load.run(
+                self.load_generator,
+                pooler,
+                scenario.mode,
+                scenario.clients,
+                self.options.seconds,
+                more=more,
+            ),
+            # What distinguishes two processes by chance, such as where their memory is, is as large as what
+            # two builds of one program differ by: these are started again and again.
+            SITTING if self.options.statistics else self.options.runs,
+        )
+
+    def _scram(self, scenario):
+        more = {"password": credentials.PASSWORD}
+        return self._load(scenario, more, secret=credentials.verifier())
+
+    def _handshake(self, scenario):
+        certificate = credentials.Certificate(self._own_folder())
+        return self._load(scenario, {"tls": 1}, settings=certificate.settings())
+
+    def _tls(self, scenario):
+        """TLS between client and pooler, and between pooler and PostgreSQL."""
+        certificate = credentials.Certificate(self._own_folder())
+        with ExitStack() as stack:
+            server = stack.enter_context(RealServer(self._own_folder(), certificate))
+            poolers = self.poolers(
+                stack,
+                server.port,
+                database=server.database,
+                server_tls="require",
+                settings=certificate.settings(),
+            )
+            return self._loaded(scenario, poolers, {"tls": 1})
+
+    def _tls_memory(self, scenario):
+        certificate = credentials.Certificate(self._own_folder())
+        return self._memory(scenario, {"tls": 1}, settings=certificate.settings())
+
+    def _memory(self, scenario, more=None, **common):
         pairs = []
         for _ in range(min(self.options.runs, 3)):
             with ExitStack() as stack:
                 server = stack.enter_context(load.NullServer(self.null_postgres))
-                poolers = self.poolers(stack, server.port)
-                pairs += self.in_turn(poolers, lambda pooler: self._memory_of(pooler, scenario.clients), 1)
+                poolers = self.poolers(stack, server.port, **common)
+                pairs += self.in_turn(
+                    poolers, lambda pooler: self._memory_of(pooler, scenario.clients, more), 1
+                )
         return pairs
 
-    def _memory_of(self, pooler, clients):
-        load.run(self.load_generator, pooler, "simple", 100, 1)
+    def _memory_of(self, pooler, clients, more=None):
+        load.run(self.load_generator, pooler, "simple", 100, 1, more=more)
         time.sleep(1)
         before = pss_bytes(pooler.processes())
-        with load.IdleClients(self.load_generator, pooler, clients):
+        with load.IdleClients(self.load_generator, pooler, clients, more):
             time.sleep(2)
             after = pss_bytes(pooler.processes())
         return {"bytes": (after - before) / clients, "waited": 0.0}
@@ -202,15 +248,59 @@ class Bench:
                 scenario, [(even, [scenario.clients // 4] * 4), (gathered, [scenario.clients, 0, 0, 0])]
             )
 
+    def _one_pool(self, scenario):
+        """Two workers, beside two instances of one worker with half of the clients each."""
+        with ExitStack() as stack:
+            server = stack.enter_context(load.NullServer(self.null_postgres))
+            apart = [self._ours(stack, server, f"apart-{index}", 1, 200) for index in range(2)]
+            together = [self._ours(stack, server, "together", 2, 200)]
+
+            def measure(poolers, seconds=self.options.seconds):
+                return load.run_all(self.load_generator, poolers, scenario.mode, scenario.clients, seconds)
+
+            for poolers in (apart, together):
+                measure(poolers, 0.3)
+            return self.in_turn([apart, together], measure, self.options.runs)
+
+    def _one_server(self, scenario, settings=(), certificate=None):
+        """Four workers share one server, beside one worker that has it alone."""
+        encryption = {"server_tls": "require" if certificate else "disable"}
+        with everywhere(), ExitStack() as stack:
+            server = stack.enter_context(RealServer(self._own_folder(), certificate))
+            alone = self._ours(stack, server, "alone", 1, 1, **encryption)
+            shared = self._ours(stack, server, "shared", 4, 1, settings, **encryption)
+
+            def measure(pooler, seconds=self.options.seconds):
+                return load.run(self.load_generator, pooler, scenario.mode, scenario.clients, seconds)
+
+            for pooler in (alone, shared):
+                measure(pooler, 0.3)
+            return self.in_turn([alone, shared], measure, self.options.runs)
+
+    def _one_server_lent(self, scenario):
+        """The same where clients stay with the worker that the kernel has chosen."""
+        return self._one_server(scenario, ["test_keep_clients = 1"])
+
+    def _one_server_relayed(self, scenario):
+        """The same where the one server is encrypted."""
+        certificate = credentials.Certificate(self._own_folder())
+        return self._one_server(scenario, ["test_keep_clients = 1"], certificate)
+
     def _server(self, stack, scenario):
         if scenario.kind == "uneven" and scenario.mode != "hold":
             return stack.enter_context(load.NullServer(self.null_postgres))
         return stack.enter_context(RealServer(self._own_folder()))
 
-    def _ours(self, stack, server, name, workers, pool_size, settings=()):
+    def _ours(self, stack, server, name, workers, pool_size, settings=(), **others):
         settings = [f"workers = {workers}", f"default_pool_size = {pool_size}", *settings]
         pooler = Pooler(
-            self.candidate, self.folder, name, server.port, database=server.database, settings=settings
+            self.candidate,
+            self.folder,
+            name,
+            server.port,
+            database=server.database,
+            settings=settings,
+            **others,
         )
         return stack.enter_context(pooler)
 
@@ -311,6 +401,9 @@ def run(bench):
 def measure_all(bench):
     """Does what the options ask for and returns the exit status."""
     options = bench.options
+    if options.callgrind and options.only == ["one-pool"]:
+        callgrind.run_one_pool(bench)
+        return 0
     if options.callgrind:
         callgrind.run(bench, [bench.reference] if options.statistics else [])
         return 0

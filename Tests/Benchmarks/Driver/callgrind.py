@@ -18,8 +18,7 @@ CLIENTS = 20
 def run(bench, references=()):
     """Prints instructions per transaction of each mode, and of each reference beside them."""
     for program in (bench.candidate, *references):
-        # Debian's valgrind gives up on debugging information that is newer than it.
-        subprocess.run(["strip", "--strip-debug", program.path], check=True)
+        _strip(program)
     with load.NullServer(bench.null_postgres) as server:
         for mode in MODES:
             counts = [_per_transaction(bench, server, mode, one) for one in (bench.candidate, *references)]
@@ -29,18 +28,44 @@ def run(bench, references=()):
             print(f"{mode:12}{counts[0]:10,.0f} instructions per transaction{others}", flush=True)
 
 
-def _per_transaction(bench, server, mode, program):
+def run_one_pool(bench):
+    """Prints instructions per transaction of two workers, beside those of one that knows no other and has half
+    of the clients."""
+    _strip(bench.candidate)
+    with load.NullServer(bench.null_postgres) as server:
+        for mode in MODES:
+            counts = [
+                _per_transaction(bench, server, mode, bench.candidate, workers, 2 * CLIENTS * workers)
+                for workers in (1, 2)
+            ]
+            print(
+                f"{mode:12}{counts[1]:10,.0f} instructions per transaction; alone {counts[0]:,.0f}, "
+                f"ratio {counts[1] / counts[0]:.3f}",
+                flush=True,
+            )
+
+
+def _strip(program):
+    # Debian's valgrind gives up on debugging information that is newer than it.
+    subprocess.run(["strip", "--strip-debug", program.path], check=True)
+
+
+def _per_transaction(bench, server, mode, program, workers=1, clients=CLIENTS):
     """The difference of two runs, which leaves out starting, logging in and stopping."""
-    short, long = (_count(bench, server, mode, seconds, program) for seconds in (0.5, 4))
+    short, long = (
+        _count(bench, server, mode, seconds, program, workers, clients) for seconds in (0.5, 4)
+    )
     return (long[0] - short[0]) / (long[1] - short[1])
 
 
-def _count(bench, server, mode, seconds, program):
-    settings = ["io_backend = epoll", "busy_poll = 0"] if program.is_ours else []
+def _count(bench, server, mode, seconds, program, workers, clients):
+    settings = []
+    if program.is_ours:
+        settings = ["io_backend = epoll", "busy_poll = 0", f"workers = {workers}", "default_pool_size = 200"]
     wrapper = ["valgrind", "-q", "--tool=callgrind"]
     # In a file, as a process that changes its title overwrites its arguments.
     options = "--callgrind-out-file=callgrind.%p\n"
-    name = f"callgrind-{mode}-{seconds}"
+    name = f"callgrind-{mode}-{seconds}-{workers}"
     with Pooler(
         program,
         bench.folder,
@@ -50,7 +75,7 @@ def _count(bench, server, mode, seconds, program):
         wrapper=wrapper,
         files={".valgrindrc": options},
     ) as pooler:
-        figures = load.run(bench.load_generator, pooler, mode, CLIENTS, seconds, warm_up=0)
+        figures = load.run(bench.load_generator, pooler, mode, clients, seconds, warm_up=0)
     total = 0
     for path in glob.glob(os.path.join(pooler.folder, "callgrind.*")):
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from processes import Failed, command, cores, stop, waited_seconds
 
@@ -43,11 +44,12 @@ def _arguments(program, pooler, mode, clients, more):
     return command(words, cores()["load"])
 
 
-def run(program, pooler, mode, clients, seconds, warm_up=0.3, ports=()):
-    """Loads a pooler, from `ports` if there are any, and returns the load generator's figures, with `cpu` of the pooler and `waited` added:
-    the share of the time in which other work kept the pooler from its processor."""
+def run(program, pooler, mode, clients, seconds, warm_up=0.3, ports=(), more=None):
+    """Loads a pooler, from `ports` if there are any, and returns the load generator's figures, with `cpu` of the
+    pooler and `waited` added: the share of the time in which other work kept the pooler from its processor.
+    `more` are further options of the load generator."""
     watched = pooler.processes()
-    more = {"seconds": seconds, "warm-up": warm_up, "cpu-of": ",".join(map(str, watched))}
+    more = {"seconds": seconds, "warm-up": warm_up, "cpu-of": ",".join(map(str, watched)), **(more or {})}
     if ports:
         more["source-ports"] = ",".join(map(str, ports))
     before = waited_seconds(watched)
@@ -67,12 +69,27 @@ def run(program, pooler, mode, clients, seconds, warm_up=0.3, ports=()):
     return figures
 
 
+def run_all(program, poolers, mode, clients, seconds):
+    """Loads several poolers at a time, with as many of the clients each, and returns figures as of one."""
+    with ThreadPoolExecutor(len(poolers)) as threads:
+        runs = list(
+            threads.map(lambda pooler: run(program, pooler, mode, clients // len(poolers), seconds), poolers)
+        )
+    rate = sum(figures["tps"] for figures in runs)
+    return {
+        "cpu": sum(figures["cpu"] * figures["tps"] for figures in runs) / rate,
+        "busy": sum(figures["busy"] for figures in runs),
+        "tps": rate,
+        "waited": max(figures["waited"] for figures in runs),
+    }
+
+
 class IdleClients:
     """Clients that have run one query and now do nothing."""
 
-    def __init__(self, program, pooler, clients):
+    def __init__(self, program, pooler, clients, more=None):
         self.process = subprocess.Popen(
-            _arguments(program, pooler, "idle", clients, {}),
+            _arguments(program, pooler, "idle", clients, more or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

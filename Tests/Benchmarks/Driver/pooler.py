@@ -15,12 +15,12 @@ bench = host=127.0.0.1 port={server_port} dbname={server_database}
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {auth_type}
 auth_file = {folder}/userlist.txt
 pool_mode = {pool_mode}
 default_pool_size = 20
 max_client_conn = 15000
-server_tls_sslmode = disable
+server_tls_sslmode = {server_tls}
 log_connections = 0
 log_disconnections = 0
 """
@@ -62,6 +62,8 @@ class Pooler:
         database="bench",
         pool_mode="transaction",
         port=None,
+        secret="",
+        server_tls="disable",
         wrapper=(),
         settings=(),
         files=None,
@@ -77,8 +79,10 @@ class Pooler:
             port=self.port,
             folder=self.folder,
             pool_mode=pool_mode,
+            auth_type="scram-sha-256" if secret else "trust",
+            server_tls=server_tls,
         )
-        self._write("userlist.txt", '"bench" ""\n')
+        self._write("userlist.txt", f'"bench" "{secret}"\n')
         for file, text in (files or {}).items():
             self._write(file, text)
         path = self._write("pooler.ini", ini + "\n".join([*program.settings, *settings, ""]))

@@ -27,7 +27,8 @@ class RealServer:
 
     database = "postgres"
 
-    def __init__(self, folder):
+    def __init__(self, folder, certificate=None):
+        """With a certificate, who wants TLS gets it."""
         self.bin = programs()
         self.port = free_port()
         self.folder = os.path.join(folder, "postgres")
@@ -46,6 +47,8 @@ class RealServer:
             "shared_buffers": "64MB",
             "autovacuum": "off",
         }
+        if certificate:
+            settings |= {"ssl": "on", "ssl_cert_file": certificate.path, "ssl_key_file": certificate.key_path}
         words = [f"{self.bin}/postgres", "-D", data]
         for name, value in settings.items():
             words += ["-c", f"{name}={value}"]

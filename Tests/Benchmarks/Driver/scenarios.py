@@ -84,6 +84,40 @@ SCENARIOS = [
         clients=40,
         least={"tps": 0.9},
     ),
+    # The references are the candidate itself: as two instances that know nothing of each other, and with
+    # one worker.
+    Scenario("one-pool", "simple query, 2 workers against 2 instances", kind="one_pool", ratios={"cpu": 1.03}),
+    Scenario(
+        "one-server",
+        "simple query, 4 workers, one server, PostgreSQL",
+        kind="one_server",
+        clients=200,
+        least={"tps": 0.8},
+    ),
+    Scenario(
+        "one-server-lent",
+        "simple query, 4 workers, one server, no homes, PostgreSQL",
+        kind="one_server_lent",
+        clients=200,
+        least={"tps": 0.8},
+    ),
+    # What TLS towards PostgreSQL adds to that: the session stays with one worker, and others reach it through that.
+    Scenario(
+        "one-server-relayed",
+        "simple query, 4 workers, one TLS server, no homes",
+        kind="one_server_relayed",
+        clients=100,
+    ),
+    Scenario("scram", "SCRAM login, query, close", kind="scram", mode="connect", clients=20),
+    Scenario("handshake", "TLS handshake, login, query, close", kind="handshake", mode="connect", clients=20),
+    Scenario(
+        "tls",
+        "simple query, TLS on both sides, PostgreSQL",
+        kind="tls",
+        clients=20,
+        ratios={"cpu": 0.85},
+    ),
+    Scenario("tls-memory", "idle TLS clients", kind="tls_memory", clients=2000, ratios={"bytes": 0.7}),
     Scenario("pgbench-simple", "pgbench -S -M simple, PostgreSQL", kind="pgbench", mode="simple"),
     # Debian's PgBouncer knows no prepared statements in transaction mode, so it gets session mode here.
     Scenario(

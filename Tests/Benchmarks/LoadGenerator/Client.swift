@@ -1,3 +1,5 @@
+import TLS
+
 /// One connection of the load generator.
 struct Client {
     /// What it is doing.
@@ -6,6 +8,10 @@ struct Client {
         case unconnected
         /// The connection is being made.
         case connecting
+        /// TLS is asked for; one letter is to come.
+        case askingForTLS
+        /// Keys are being agreed on.
+        case shakingHands
         /// The startup packet is sent; anything up to ready-for-query may come.
         case loggingIn
         /// The preparation is sent.
@@ -20,6 +26,8 @@ struct Client {
 
     var fd: Int32 = -1
     var state = State.unconnected
+    /// Its end of the TLS connection, if that is what it has.
+    var session: TLSSession?
     /// The step that was sent.
     var step: UInt8 = 0
     /// Counts requests, modulo 100.

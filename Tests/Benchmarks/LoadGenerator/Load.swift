@@ -1,8 +1,11 @@
+import Auth
 import Base
 import BenchmarkSupport
 import CLinux
 import Glibc
 import System
+import TLS
+import Wire
 
 /// Drives the connections of one process, on one thread.
 struct Load: ~Copyable {
@@ -21,6 +24,11 @@ struct Load: ~Copyable {
     private let poller = Poller()
     private let received = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
     private let scratch = UnsafeMutableRawPointer.allocate(byteCount: 2048, alignment: 16)
+    private let encryption: Encryption?
+    /// Logins by password, of the clients that are at it.
+    private var proofs: [Int: ScramClient] = [:]
+    /// What was derived from the password, which all clients share.
+    private var knownKeys: DerivedScramKeys?
     private let firstNumber: Int
     private var clients: [Client]
     private var now: UInt64 = 0
@@ -39,6 +47,7 @@ struct Load: ~Copyable {
         self.tally = tally
         self.barrier = barrier
         script = Script(options)
+        encryption = options.usesTLS ? Encryption() : nil
         firstNumber = options.clientCount * process / options.processCount
         let end = options.clientCount * (process + 1) / options.processCount
         clients = Array(repeating: Client(), count: end - firstNumber)
@@ -180,34 +189,123 @@ struct Load: ~Copyable {
                 return failed(index, "connection lost: \(reason)")
             }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(received)[..<count])
-            switch clients[index].state {
-            case .loggingIn: readLogin(index, bytes)
-            case .preparing, .running: compare(index, bytes)
-            case .unconnected, .connecting, .ready, .failed:
-                return failed(index, "an answer nobody asked for: \(ErrorText.describe(bytes))")
+            if let session = clients[index].session {
+                decrypt(index, session, bytes)
+            } else {
+                take(index, bytes)
             }
             // Short reads empty the socket; a changed descriptor is another connection.
             if clients[index].fd != fd || (count < received.count && !hasEnded) { return }
         }
     }
 
+    private mutating func take(_ index: Int, _ bytes: UnsafeRawBufferPointer) {
+        switch clients[index].state {
+        case .askingForTLS:
+            guard bytes.elementsEqual("S".utf8) else {
+                return failed(index, "TLS is refused: \(ErrorText.describe(bytes))")
+            }
+            let session = encryption!.session()
+            clients[index].session = session
+            clients[index].state = .shakingHands
+            encryption!.channel.input = UnsafeRawBufferPointer(start: nil, count: 0)
+            shakeHands(index, session)
+        case .loggingIn: readLogin(index, bytes)
+        case .preparing, .running: compare(index, bytes)
+        case .unconnected, .connecting, .shakingHands, .ready, .failed:
+            failed(index, "an answer nobody asked for: \(ErrorText.describe(bytes))")
+        }
+    }
+
     private mutating func readLogin(_ index: Int, _ bytes: UnsafeRawBufferPointer) {
         clients[index].rest += bytes
-        switch clients[index].rest.withUnsafeBytes({ LoginReply.read($0) }) {
-        case .incomplete(let consumed):
-            clients[index].rest.removeFirst(consumed)
-        case .failed(let reason):
-            failed(index, "login failed: \(reason)")
-        case .ready:
-            clients[index].rest = []
-            if let preparation = script.preparation {
+        while true {
+            switch clients[index].rest.withUnsafeBytes({ LoginReply.read($0) }) {
+            case .incomplete(let consumed):
+                return clients[index].rest.removeFirst(consumed)
+            case .asked(let code, let data, let consumed):
+                clients[index].rest.removeFirst(consumed)
+                if !proveOneself(index, code, data) { return }
+            case .failed(let reason):
+                return failed(index, "login failed: \(reason)")
+            case .ready:
+                clients[index].rest = []
+                proofs[index] = nil
+                guard let preparation = script.preparation else { return loggedIn(index) }
                 clients[index].state = .preparing
                 clients[index].answered = 0
-                send(index, preparation)
-            } else {
-                loggedIn(index)
+                return send(index, preparation)
             }
         }
+    }
+
+    /// A step of SCRAM; false when the login has failed.
+    private mutating func proveOneself(_ index: Int, _ code: UInt32, _ data: [UInt8]) -> Bool {
+        var buffer = ByteBuffer()
+        switch (code, proofs[index]) {
+        case (10, nil) where !options.password.isEmpty:
+            var nonce = [UInt8](repeating: 0, count: 18)
+            for place in nonce.indices { nonce[place] = .random(in: 0...255) }
+            let scram = ScramClient(credential: .password(options.password), nonce: nonce)
+            buffer.appendSASLInitialResponse(mechanism: scram.mechanism, scram.clientFirst.rawSpan)
+            proofs[index] = scram
+        case (11, var scram?):
+            do {
+                try scram.receiveServerFirst(data.rawSpan, known: knownKeys)
+            } catch {
+                failed(index, "login failed: \(error)")
+                return false
+            }
+            while !scram.step(iterations: 100_000) {}
+            knownKeys = scram.derived ?? knownKeys
+            buffer.appendSASLResponse(scram.clientFinal.rawSpan)
+            proofs[index] = scram
+        case (12, let scram?) where scram.isServerProven(by: data.rawSpan):
+            return true
+        default:
+            failed(index, "login failed: authentication request \(code) cannot be answered")
+            return false
+        }
+        send(index, buffer.array)
+        return true
+    }
+
+    // MARK: TLS
+
+    private mutating func shakeHands(_ index: Int, _ session: TLSSession) {
+        let progress = session.shakeHands()
+        sendEncrypted(index)
+        switch progress {
+        case .waiting: break
+        case .failed(let error): failed(index, "TLS: \(error)")
+        case .done:
+            clients[index].state = .loggingIn
+            send(index, script.startup)
+        }
+    }
+
+    private mutating func decrypt(_ index: Int, _ session: TLSSession, _ bytes: UnsafeRawBufferPointer) {
+        let fd = clients[index].fd
+        encryption!.channel.input = bytes
+        if clients[index].state == .shakingHands { shakeHands(index, session) }
+        while clients[index].fd == fd {
+            switch session.read(encryption!.channel) {
+            case .bytes(let count):
+                take(index, UnsafeRawBufferPointer(rebasing: encryption!.channel.plain[..<count]))
+            case .empty: return
+            case .end: return failed(index, "connection lost: closed by the other side")
+            case .broken(let error): return failed(index, "\(error)")
+            }
+        }
+    }
+
+    /// Sends what the session has written.
+    private mutating func sendEncrypted(_ index: Int) {
+        let output = encryption!.channel.output
+        guard let start = output.baseAddress, output.count > 0 else { return }
+        let sent = Socket.send(clients[index].fd, start, output.count)
+        encryption!.channel.emptyOutput()
+        finish(index, sent)
     }
 
     /// Compares a piece of an answer with what it must be.
@@ -264,8 +362,8 @@ struct Load: ~Copyable {
         guard failure == 0 else {
             return failed(index, "cannot connect: \(String(cString: strerror(failure)))")
         }
-        clients[index].state = .loggingIn
-        send(index, script.startup)
+        clients[index].state = encryption == nil ? .loggingIn : .askingForTLS
+        send(index, encryption == nil ? script.startup : Encryption.request)
     }
 
     private mutating func loggedIn(_ index: Int) {
@@ -295,8 +393,8 @@ struct Load: ~Copyable {
         if Int(clients[index].step) < script.steps.count { return sendStep(index) }
         clients[index].step = 0
         if options.mode == .connect {
-            _ = Socket.send(clients[index].fd, script.farewell, script.farewell.count)
-            close(clients[index].fd)
+            send(index, script.farewell)
+            close(index)
         }
         clients[index].sequence = (clients[index].sequence + 1) % 100
         if isMeasuring {
@@ -323,10 +421,16 @@ struct Load: ~Copyable {
             complain("client \(firstNumber + index): \(reason)")
         }
         tally.errorCount += 1
-        close(clients[index].fd)
-        clients[index].fd = -1
+        close(index)
         clients[index].state = .failed
         if clients.allSatisfy({ $0.state == .failed }) { stop("no client is left") }
+    }
+
+    private mutating func close(_ index: Int) {
+        Glibc.close(clients[index].fd)
+        clients[index].fd = -1
+        clients[index].session?.free()
+        clients[index].session = nil
     }
 
     // MARK: Sending
@@ -335,11 +439,19 @@ struct Load: ~Copyable {
         guard let offset = step.requestNumber else { return send(index, step.request) }
         step.request.withUnsafeBytes { scratch.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
         writeNumber(of: index, at: scratch + offset)
-        finish(index, Socket.send(clients[index].fd, scratch, step.request.count))
+        send(index, UnsafeRawBufferPointer(start: scratch, count: step.request.count))
     }
 
     private mutating func send(_ index: Int, _ bytes: [UInt8]) {
-        finish(index, Socket.send(clients[index].fd, bytes, bytes.count))
+        bytes.withUnsafeBytes { send(index, $0) }
+    }
+
+    private mutating func send(_ index: Int, _ bytes: UnsafeRawBufferPointer) {
+        guard let session = clients[index].session else {
+            return finish(index, Socket.send(clients[index].fd, bytes.baseAddress!, bytes.count))
+        }
+        guard session.write(bytes) else { return failed(index, "TLS is broken") }
+        sendEncrypted(index)
     }
 
     private mutating func finish(_ index: Int, _ sent: Int) {

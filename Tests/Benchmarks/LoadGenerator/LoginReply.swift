@@ -4,6 +4,8 @@ enum LoginReply {
     enum Outcome: Equatable {
         /// More must come; this many bytes are done with.
         case incomplete(consumed: Int)
+        /// A step of a login by SCRAM, with its code and data; this many bytes are done with.
+        case asked(UInt32, [UInt8], consumed: Int)
         /// Logged in, with nothing left over.
         case ready
         /// Refused, or not to be understood.
@@ -21,7 +23,9 @@ enum LoginReply {
             let body = UnsafeRawBufferPointer(rebasing: bytes[offset + 5..<offset + 1 + length])
             switch bytes[offset] {
             case UInt8(ascii: "R"):
-                guard body.allSatisfy({ $0 == 0 }) else { return .failed("a password is wanted") }
+                guard body.count >= 4 else { return .failed("a request of \(body.count) bytes") }
+                let code = UInt32(bigEndian: body.loadUnaligned(as: UInt32.self))
+                if code != 0 { return .asked(code, Array(body[4...]), consumed: offset + 1 + length) }
             case UInt8(ascii: "S"), UInt8(ascii: "K"), UInt8(ascii: "N"):
                 break
             case UInt8(ascii: "Z"):

@@ -34,6 +34,10 @@ struct Options {
     let measureNanoseconds: UInt64
     /// Processes whose processor time between start and end of the measurement is wanted.
     let watchedProcesses: [Int32]
+    /// Whether connections are encrypted; who the pooler is is not looked at.
+    let usesTLS: Bool
+    /// The password of all clients, for SCRAM.
+    let password: [UInt8]
     /// Where each client is to come from; empty when the kernel chooses.
     let sourcePorts: [UInt16]
 
@@ -52,6 +56,8 @@ struct Options {
                 ("processes", "COUNT: share the connections, for more than one may open (1)"),
                 ("warm-up", "SECONDS: not measured (0.5)"),
                 ("seconds", "SECONDS: measured (3)"),
+                ("tls", "0 or 1: encrypt (0)"),
+                ("password", "TEXT: for SCRAM (none)"),
                 ("source-ports", "PORT,PORT,...: where each client comes from (any)"),
                 ("cpu-of", "PID,PID,...: report the processor time these use meanwhile (none)"),
             ])
@@ -68,6 +74,8 @@ struct Options {
         processCount = parsed.number("processes", default: 1, in: 1...64)
         warmUpNanoseconds = parsed.nanoseconds("warm-up", default: 0.5)
         measureNanoseconds = parsed.nanoseconds("seconds", default: 3)
+        usesTLS = parsed.number("tls", default: 0, in: 0...1) == 1
+        password = Array(parsed.text("password", default: "").utf8)
         sourcePorts = parsed.text("source-ports", default: "").split(separator: ",").map { text in
             guard let port = UInt16(text), port > 0 else { stop("--source-ports: '\(text)' is no port") }
             return port

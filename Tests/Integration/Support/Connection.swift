@@ -36,7 +36,10 @@ final class Connection: @unchecked Sendable {
     private(set) var notices: [String] = []
 
     /// Connects with the given libpq parameters. Throws a `PostgresError` without SQLSTATE.
-    init(_ parameters: [String: String]) throws {
+    ///
+    /// - Parameter afterAnswer: what happens between the first answer, which a client that wants TLS gets before
+    ///   its handshake, and what the client does about it.
+    init(_ parameters: [String: String], afterAnswer: (() throws -> Void)? = nil) throws {
         var all = ["sslmode": "disable", "gssencmode": "disable", "client_encoding": "UTF8"]
         all.merge(parameters) { _, new in new }
         all = all.filter { !$0.value.isEmpty }
@@ -53,10 +56,14 @@ final class Connection: @unchecked Sendable {
                 connection.notices.append(String(cString: message!))
             }, Unmanaged.passUnretained(self).toOpaque())
         let deadline = now() + Options.patience * 2
+        var afterAnswer = afterAnswer
         while true {
             switch PQconnectPoll(raw) {
             case PGRES_POLLING_OK: return
-            case PGRES_POLLING_READING: try poll(POLLIN, until: deadline, "connecting")
+            case PGRES_POLLING_READING:
+                try poll(POLLIN, until: deadline, "connecting")
+                try afterAnswer?()
+                afterAnswer = nil
             case PGRES_POLLING_WRITING: try poll(POLLOUT, until: deadline, "connecting")
             default: throw PostgresError(sqlState: "", message: errorMessage)
             }

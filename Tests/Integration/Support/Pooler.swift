@@ -152,14 +152,14 @@ final class Pooler: @unchecked Sendable {
     /// A connection through the pooler.
     func connect(
         database: String = "test", user: String = "app", password: String = "",
-        _ parameters: [String: String] = [:]
+        _ parameters: [String: String] = [:], afterAnswer: (() throws -> Void)? = nil
     ) throws -> Connection {
         var all = [
             "host": "127.0.0.1", "port": "\(clientPort)", "dbname": database, "user": user,
             "password": password,
         ]
         all.merge(parameters) { _, new in new }
-        return try Connection(all)
+        return try Connection(all, afterAnswer: afterAnswer)
     }
 
     /// A connection to the console.
