@@ -248,7 +248,7 @@ class Soak:
             self.instance.console("RELOAD")
         elif certificates and number % 4 == 1:
             certificates.spoil()
-            self.refused_reload("client_tls_cert_file")
+            self.refused_reload("the certificate cannot be used")
             certificates.use(0)
         else:
             write(self.instance.file, self.instance.settings + "pool_mode = nonsense\n")
