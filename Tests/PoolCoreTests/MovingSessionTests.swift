@@ -79,8 +79,8 @@ import Testing
         #expect(rigs[0].raw(server).isEmpty)
     }
 
-    /// A client that has waited is given a server, and before its request is looked at again, its worker is to
-    /// leave: the request has been counted, and would be again wherever it is seen anew.
+    /// A client that has waited is given a server, and before its request is looked at again its worker is
+    /// to leave: the request has been counted, and would be again wherever it is seen anew.
     @Test func whoHasBegunToAskStaysUntilItIsAnswered() throws {
         let rigs = workers("default_pool_size = 1\ntest_keep_clients = 1")
         let (first, server) = rigs[0].session()

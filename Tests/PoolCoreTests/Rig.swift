@@ -327,8 +327,8 @@ final class Rig {
 
     private var afterwards: [Event] = []
 
-    /// Whether clients whose held input is asked for have to wait for `wakeAll`, as when there is more to do in a
-    /// turn of the worker.
+    /// Whether clients whose held input is asked for have to wait for `wakeAll`, as when there is more to
+    /// do in a turn of the worker.
     var wakesLater = false
     private var later: [ConnectionID] = []
 
