@@ -13,11 +13,10 @@ extension PoolCore {
     /// and forth. Not more than half, or the slack of each worker would lengthen the waits that make the
     /// other's.
     private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...20_000_000 }
-    /// How long a server is kept for the clients here at least, though somebody waits elsewhere and nobody
-    /// here.
-    private static var shortestRest: UInt64 { 1_000_000 }
-    /// How long a server that was lent to this worker serves it before it is lent on, unless somebody has
-    /// waited for as long as the longest slack: a lend costs as much as a few queries.
+    /// How long a server that was lent to this worker serves it, and how long one rests for the clients here,
+    /// before it is lent on, unless somebody has waited for as long: a lend costs as much as a few queries. A
+    /// shorter rest says nothing, as clients on a busy machine do not run for as long now and then; all their
+    /// servers would go where somebody waits for a millisecond, and would have to come back.
     private static var shortestStay: UInt64 { 5_000_000 }
     /// How long an offer stands at most: a worker that runs takes what it is sent within a turn.
     private static var longestTransfer: UInt64 { 3_000_000_000 }
@@ -66,7 +65,7 @@ extension PoolCore {
         }
         // Whoever has just been done with it is likely to want it back at once; but somebody may have waited
         // long enough, and a server that rests longer is of no use here.
-        let rested = min(since, servers[server].lastActivity) &+ max(usual, PoolCore.shortestRest)
+        let rested = min(since, servers[server].lastActivity) &+ max(usual, PoolCore.shortestStay)
         guard isNew else { return rested }
         return min(max(rested, servers[server].borrowedAt &+ PoolCore.shortestStay), since &+ longest)
     }

@@ -113,8 +113,8 @@ public struct TLSSession: BitwiseCopyable {
         unsafe SSL_CIPHER_get_name(SSL_get_current_cipher(pointer)).map { unsafe String(cString: $0) } ?? ""
     }
 
-    /// Channel binding data of our own certificate, which the peer has been shown, though the context may have
-    /// been replaced meanwhile; empty without one.
+    /// Channel binding data of our own certificate, which the peer has been shown, though the context may
+    /// have been replaced meanwhile; empty without one.
     public var endPoint: [UInt8] { unsafe TLSContext.endPoint(of: SSL_get_certificate(pointer)) }
 
     /// Channel binding data of the peer's certificate; empty without one.

@@ -225,7 +225,7 @@ import Testing
         _ = rigs[1].client()
         let posts = rigs[1].takePosted()
         for post in posts { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 2)
+        rigs[0].advance(milliseconds: 6)
         #expect(rigs[0].takePosted().contains { $0.peer != nil })
         #expect(rigs[0].record(of: server)?.state == .lending)
         #expect(rigs[0].core.ledger.reclaim(worker: 1))
@@ -258,7 +258,7 @@ import Testing
         _ = rigs[0].session()
         let other = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 2)
+        rigs[0].advance(milliseconds: 6)
         let posts = rigs[0].takePosted().filter { $0.peer != nil }
         #expect(rigs[1].core.ledger.reclaim(worker: 0))
         let connection = try #require(try rigs[1].take(posts[0]))
@@ -284,7 +284,7 @@ import Testing
         let beat = rigs[1].core.now / 1000
         rigs[0].core.segment.worker(1).beat(beat)
         rigs[0].run(client, server, "commit")
-        rigs[0].advance(milliseconds: 2)
+        rigs[0].advance(milliseconds: 6)
         #expect(rigs[0].record(of: server)?.state == .lending)
         let post = try #require(rigs[0].takePosted().first { $0.peer != nil })
         rigs[0].advance(milliseconds: 2500)
@@ -318,7 +318,7 @@ import Testing
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 2)
+        rigs[0].advance(milliseconds: 6)
         let posts = rigs[0].takePosted().filter { $0.peer != nil }
         rigs[1].tell(.order(Order(epoch: 7, kind: .reconnect)))
         let connection = try #require(try rigs[1].take(posts[0]))
@@ -336,7 +336,7 @@ import Testing
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 2)
+        rigs[0].advance(milliseconds: 6)
         let posts = rigs[0].takePosted().filter { $0.peer != nil }
         rigs[0].tell(.order(Order(epoch: 7, kind: .pause)))
         #expect(rigs[0].acknowledged.isEmpty)

@@ -37,8 +37,8 @@ final class Connection: @unchecked Sendable {
 
     /// Connects with the given libpq parameters. Throws a `PostgresError` without SQLSTATE.
     ///
-    /// - Parameter afterAnswer: what happens between the first answer, which a client that wants TLS gets before
-    ///   its handshake, and what the client does about it.
+    /// - Parameter afterAnswer: what happens between the first answer, which a client that wants TLS gets
+    ///   before its handshake, and what the client does about it.
     init(_ parameters: [String: String], afterAnswer: (() throws -> Void)? = nil) throws {
         var all = ["sslmode": "disable", "gssencmode": "disable", "client_encoding": "UTF8"]
         all.merge(parameters) { _, new in new }
