@@ -194,8 +194,9 @@ struct Load: ~Copyable {
             } else {
                 take(index, bytes)
             }
-            // Short reads empty the socket; a changed descriptor is another connection.
-            if clients[index].fd != fd || (count < received.count && !hasEnded) { return }
+            // Short reads empty the socket; another connection may have come into the place of this one.
+            let isAnother = clients[index].state == .connecting || clients[index].fd != fd
+            if isAnother || (count < received.count && !hasEnded) { return }
         }
     }
 
@@ -285,10 +286,10 @@ struct Load: ~Copyable {
     }
 
     private mutating func decrypt(_ index: Int, _ session: TLSSession, _ bytes: UnsafeRawBufferPointer) {
-        let fd = clients[index].fd
         encryption!.channel.input = bytes
         if clients[index].state == .shakingHands { shakeHands(index, session) }
-        while clients[index].fd == fd {
+        // Another connection in its place may well have the same descriptor.
+        while clients[index].state != .connecting, clients[index].state != .failed {
             switch session.read(encryption!.channel) {
             case .bytes(let count):
                 take(index, UnsafeRawBufferPointer(rebasing: encryption!.channel.plain[..<count]))
@@ -394,6 +395,10 @@ struct Load: ~Copyable {
         clients[index].step = 0
         if options.mode == .connect {
             send(index, script.farewell)
+            if let session = clients[index].session {
+                session.sayGoodbye()
+                sendEncrypted(index)
+            }
             close(index)
         }
         clients[index].sequence = (clients[index].sequence + 1) % 100
