@@ -174,14 +174,10 @@ extension PoolCore {
             guard let pool = pools.handle(at: slot) else { continue }
             let (lends, asks) = (pools[pool].lendsFrom, pools[pool].asksFrom)
             guard lends > 0 || asks > 0 else { continue }
-            let due = lends > 0 && asks > 0 ? min(lends, asks) : max(lends, asks)
-            if now < due {
-                nextLending = min(nextLending, due)
-            } else {
-                if lends <= now { pools[pool].lendsFrom = 0 }
-                if asks <= now { pools[pool].asksFrom = 0 }
-                serveWaiters(pool)
-            }
+            // Each pause ends by itself: when the shorter one is over, the other one goes on.
+            if lends > now { nextLending = min(nextLending, lends) } else { pools[pool].lendsFrom = 0 }
+            if asks > now { nextLending = min(nextLending, asks) } else { pools[pool].asksFrom = 0 }
+            if lends > 0 && lends <= now || asks > 0 && asks <= now { serveWaiters(pool) }
         }
     }
 

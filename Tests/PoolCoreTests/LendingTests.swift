@@ -197,6 +197,30 @@ import Testing
         #expect(try carry(rigs).count == 1)
     }
 
+    /// A worker that wanted to ask for a server a moment ago, and now keeps one for a moment, waits for two
+    /// times; the end of the first must not be taken for the end of both.
+    @Test func aServerThatIsKeptIsLentThoughAnotherPauseEndsFirst() throws {
+        let rigs = workers(2, "default_pool_size = 1")
+        let (near, _) = rigs[0].session()
+        let far = [rigs[1].client(), rigs[1].client()]
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        for post in rigs[0].takePosted() { try rigs[1].take(post) }
+        rigs.forEach { $0.advance(milliseconds: 3) }
+        // The first has a server asked for; for the second it will be asked for in a millisecond.
+        for client in far { rigs[1].receive(client, Send.query("select 1")) }
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        let post = try #require(rigs[0].takePosted().first { $0.peer != nil })
+        let lent = try #require(try rigs[1].take(post))
+        rigs[0].receive(near, Send.query("select 2"))
+        for _ in far { rigs[1].receive(lent, Send.complete("SELECT 1") + Send.ready()) }
+        // What has come stays for five milliseconds.
+        #expect(rigs[1].record(of: lent)?.state == .idle)
+        rigs[1].advance(milliseconds: 2)
+        #expect(rigs[1].record(of: lent)?.state == .idle)
+        rigs[1].advance(milliseconds: 4)
+        #expect(rigs[1].takePosted().contains { $0.peer != nil })
+    }
+
     // MARK: When something goes wrong
 
     @Test func aMessageWithoutRoomLeavesTheServerWhereItIs() throws {
