@@ -108,12 +108,14 @@ extension PoolCore {
     mutating func told(_ message: InboxMessage) {
         switch message {
         case .wanted(let entry, let other):
+            guard Int(other) < workerCount else { return }
             if let pool = poolOfEntry[entry], !pools[pool].idle.isEmpty {
                 serveWaiters(pool)
-            } else if Int(other) < workerCount {
-                // Meanwhile somebody here has it. There may be others to ask.
-                tell(Int(other), .freed)
+                if !pools[pool].idle.isEmpty || pools[pool].lentTo[Int(other)] > 0 { return }
             }
+            // Meanwhile somebody here has it, or it is being tested, which may take long. There may be others
+            // to ask.
+            tell(Int(other), .freed)
         case .evict(let entry, let other):
             let oldest = poolOfEntry[entry].map { oldestIdle($0) } ?? .none
             if !oldest.isNone {

@@ -221,6 +221,26 @@ import Testing
         #expect(rigs[1].takePosted().contains { $0.peer != nil })
     }
 
+    /// Only as many workers are asked as servers are needed. One that has to test its server first may find
+    /// that it is dead, after long: the next one is asked meanwhile.
+    @Test func whoAsksAWorkerThatTestsItsServerAsksTheNext() throws {
+        let rigs = workers(3, "default_pool_size = 2\nserver_check_delay = 0")
+        let (far, own) = rigs[1].session()
+        rigs[1].hangUp(own)
+        let (_, first) = rigs[0].session()
+        let (_, second) = rigs[2].session()
+        try carry(rigs)
+        #expect(rigs[0].record(of: first)?.state == .idle)
+        #expect(rigs[2].record(of: second)?.state == .idle)
+        rigs[1].receive(far, Send.query("select 'far'"))
+        try carry(rigs)
+        #expect(rigs[0].record(of: first)?.state == .tested)
+        #expect(rigs[2].record(of: second)?.state == .tested)
+        rigs[2].receive(second, Send.complete("SELECT 1") + Send.ready())
+        let lent = try #require(try carry(rigs).first)
+        #expect(rigs[1].raw(lent) == Send.query("select 'far'"))
+    }
+
     // MARK: When something goes wrong
 
     @Test func aMessageWithoutRoomLeavesTheServerWhereItIs() throws {
