@@ -86,6 +86,7 @@ extension PoolCore {
     private mutating func cancelWaiting(_ client: Handle<Client>) {
         moveClient(client, to: .idle)
         clients[client].isCancelled = true
+        clients[client].isGroupCancelled = false
         abandonRequest(client)
         let start = output.count
         output.appendErrorResponse(.error, .queryCanceled, "canceling statement due to user request")
@@ -100,14 +101,18 @@ extension PoolCore {
         case FrontendMessage.terminate:
             closeAtRequest(client)
             return .closed
-        case FrontendMessage.query, FrontendMessage.functionCall, FrontendMessage.sync:
-            clients[client].isCancelled = false
-            let start = output.count
-            output.appendReadyForQuery(.idle)
-            send(clients[client].connection, from: start)
-        default:
+        case FrontendMessage.query, FrontendMessage.functionCall:
+            if clients[client].isGroupCancelled { return .discard }
+        case FrontendMessage.sync:
             break
+        default:
+            clients[client].isGroupCancelled = true
+            return .discard
         }
+        clients[client].isCancelled = false
+        let start = output.count
+        output.appendReadyForQuery(.idle)
+        send(clients[client].connection, from: start)
         return .discard
     }
 

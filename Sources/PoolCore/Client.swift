@@ -88,6 +88,8 @@ public struct Client: Linked {
     var awaitsPrelude = false
     /// Its request was cancelled while it waited: the rest of that is thrown away.
     var isCancelled = false
+    /// That was a group of the extended protocol, which only a Sync ends: PostgreSQL skips a Query in it too.
+    var isGroupCancelled = false
     /// Its input is held by us, and `resume` is owed.
     var isHeld = false
     /// A console administrator or the owner of the process: exempt from client limits.

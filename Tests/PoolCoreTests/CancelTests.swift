@@ -80,6 +80,29 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// PostgreSQL skips everything between an error in a group and its Sync, a simple query too.
+    @Test func aQueryInACancelledGroupIsSkippedWithIt() {
+        let rig = Rig("default_pool_size = 1")
+        let (client, server, key) = session(rig)
+        let other = rig.client()
+        _ = rig.types(other)
+        rig.run(other, server, "begin", "T")
+        rig.receive(client, Send.parse("", "select 1") + Send.bind("") + Send.execute)
+        _ = request(rig, key)
+        #expect(rig.types(client) == "E")
+        rig.receive(client, Send.query("select 2"))
+        #expect(rig.types(client) == "")
+        rig.receive(client, Send.sync + Send.query("select 3"))
+        #expect(rig.types(client) == "Z")
+        rig.receive(other, Send.query("commit"))
+        _ = rig.raw(server)
+        rig.receive(server, Send.complete("COMMIT") + Send.ready())
+        #expect(rig.raw(server) == Send.query("select 3"))
+        rig.receive(server, Send.complete("SELECT 1") + Send.ready())
+        #expect(rig.types(client) == "CZ")
+        rig.expectEmptiness()
+    }
+
     @Test func aMessengerThatCannotConnectReleasesTheServer() {
         let rig = Rig("default_pool_size = 1")
         let (client, server, key) = session(rig)
