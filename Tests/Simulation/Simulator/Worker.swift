@@ -10,7 +10,7 @@ import SharedState
 
 /// A simulated worker process: a core, and what is around it in `Sources/Worker`.
 final class Worker {
-    let world: World
+    unowned let world: World
     let index: Int
     let incarnation: UInt64
     var core: PoolCore

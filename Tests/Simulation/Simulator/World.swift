@@ -87,12 +87,14 @@ final class World {
         trace.note(now, text)
     }
 
-    /// Forgets everything, as what is in it refers to it.
+    /// Forgets what refers to each other: what is planned to the world, sockets and workers to one another.
     func end() {
         events = EventQueue()
-        workers = []
-        sockets = []
-        inboxes = []
+        for socket in sockets {
+            socket.blocks = nil
+            socket.worker.dirty = []
+            socket.worker.resumed = []
+        }
     }
 
     /// Has a client come when there is an occasion, or else after a while.
