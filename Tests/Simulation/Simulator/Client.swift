@@ -267,6 +267,10 @@ final class Client: FarEnd {
 
     private func matched() {
         if expected[firstExpected] == Client.noBlocks { isDismissed = true }
+        // A session of one's own would be over too.
+        if expected[firstExpected].type == UInt8(ascii: "E"), expected[firstExpected].field("S") == "FATAL" {
+            (isDismissed, isAnnounced) = (true, true)
+        }
         firstExpected += 1
         matchedCount += 1
         if firstExpected > 200 {

@@ -29,6 +29,11 @@ import Testing
     @Test(arguments: [772_471, 772_820] as [UInt64])
     func aQueryLastsUntilItsSync(seed: UInt64) { expectAllWell(.several, seed) }
 
+    /// Worlds that failed: who was asked for a server tests it; a Query in a group that was cancelled; a
+    /// FATAL error of PostgreSQL itself, which the pooler may add to.
+    @Test(arguments: [101_016, 6_015_588, 5_105_876] as [UInt64])
+    func whoWaitsIsServedOrCancelled(seed: UInt64) { expectAllWell(.several, seed) }
+
     /// Worlds that once failed: closings of statements in groups that were skipped, names in errors that came
     /// late, a Parse answered in a transaction that had failed, a name that PostgreSQL wrongly accepts.
     @Test(arguments: [171, 188, 197, 256, 737, 1177] as [UInt64])
