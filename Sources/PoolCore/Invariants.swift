@@ -7,12 +7,15 @@ extension PoolCore {
     /// Tells what is wrong with the records, in words; nothing when all is well.
     ///
     /// Counts agree with records, lists with states, references with their holders.
-    func checkInvariants() -> [String] {
+    ///
+    /// - Parameter includesStatistics: whether histograms are added up, which takes longer than all the rest.
+    ///   They only grow, so what is missing in them is missing later too.
+    func checkInvariants(includesStatistics: Bool = true) -> [String] {
         var faults: [String] = []
         var holders = Holders()
         checkClients(&faults, &holders)
         checkServers(&faults, &holders)
-        checkPools(&faults, &holders)
+        checkPools(&faults, &holders, includesStatistics)
         checkReferences(&faults, holders)
         if clients.count == 0, servers.count == 0 { checkEmptiness(&faults) }
         if inputStart != 0 { faults.append("the start of the input is left over") }
@@ -32,8 +35,8 @@ extension PoolCore {
     }
 
     private func checkClients(_ faults: inout [String], _ holders: inout Holders) {
-        var byDatabase: [Int: Int] = [:]
-        var byUser: [Int: Int] = [:]
+        var byDatabase = [Int](repeating: 0, count: databases.count)
+        var byUser = [Int](repeating: 0, count: users.count)
         var strangerCount = 0
         for slot in 0..<clients.slotLimit {
             guard let handle = clients.handle(at: slot) else { continue }
@@ -49,8 +52,8 @@ extension PoolCore {
                 entry = statements.clientName(entry).links.next
             }
             if client.isCounted {
-                byDatabase[Int(client.database), default: 0] += 1
-                byUser[Int(client.user), default: 0] += 1
+                byDatabase[Int(client.database)] += 1
+                byUser[Int(client.user)] += 1
             }
             let isLinked = client.state == .linked || client.state == .lookingUp
             let hasServer = servers.contains(client.server)
@@ -94,24 +97,24 @@ extension PoolCore {
             }
         }
         if strangers.count != strangerCount { faults.append("\(strangers.count) strangers are counted") }
-        for index in databases.indices where databases[index].clientCount != byDatabase[index, default: 0] {
+        for index in databases.indices where databases[index].clientCount != byDatabase[index] {
             faults.append("database \(index) counts \(databases[index].clientCount) clients")
         }
-        for index in users.indices where users[index].clientCount != byUser[index, default: 0] {
+        for index in users.indices where users[index].clientCount != byUser[index] {
             faults.append("user \(index) counts \(users[index].clientCount) clients")
         }
     }
 
     private func checkServers(_ faults: inout [String], _ holders: inout Holders) {
-        var byDatabase: [Int: Int] = [:]
-        var byUser: [Int: Int] = [:]
+        var byDatabase = [Int](repeating: 0, count: databases.count)
+        var byUser = [Int](repeating: 0, count: users.count)
         var owed = 0
         var cancels: [Handle<Server>: Int] = [:]
         for slot in 0..<servers.slotLimit {
             guard let handle = servers.handle(at: slot) else { continue }
             let server = servers[handle]
-            byDatabase[Int(pools[server.pool].database), default: 0] += 1
-            byUser[Int(pools[server.pool].user), default: 0] += 1
+            byDatabase[Int(pools[server.pool].database)] += 1
+            byUser[Int(pools[server.pool].user)] += 1
             holders.retain(server.parameters)
             holders.onServers += Int(server.statements.count)
             var entry = server.statements.first
@@ -138,10 +141,10 @@ extension PoolCore {
             checkServer(handle, &faults)
         }
         if owed == 0, replies.count != 0 { faults.append("\(replies.count) reply chunks hold nothing") }
-        for index in databases.indices where databases[index].serverCount != byDatabase[index, default: 0] {
+        for index in databases.indices where databases[index].serverCount != byDatabase[index] {
             faults.append("database \(index) counts \(databases[index].serverCount) servers")
         }
-        for index in users.indices where users[index].serverCount != byUser[index, default: 0] {
+        for index in users.indices where users[index].serverCount != byUser[index] {
             faults.append("user \(index) counts \(users[index].serverCount) servers")
         }
         for slot in 0..<servers.slotLimit {
@@ -216,11 +219,13 @@ extension PoolCore {
         }
     }
 
-    private func checkPools(_ faults: inout [String], _ holders: inout Holders) {
+    private func checkPools(
+        _ faults: inout [String], _ holders: inout Holders, _ includesStatistics: Bool
+    ) {
         for slot in 0..<pools.slotLimit {
             guard let handle = pools.handle(at: slot) else { continue }
             let pool = pools[handle]
-            if !pool.isPeer { checkStatistics(handle, &faults) }
+            if includesStatistics, !pool.isPeer { checkStatistics(handle, &faults) }
             holders.retain(pool.welcomeParameters)
             holders.text(pool.welcomeMessages)
             holders.text(pool.failure)
@@ -253,16 +258,14 @@ extension PoolCore {
             if !pool.isReplaced, ledger.ownServerCount(pool.entry) != countedServers(pool.entry) {
                 faults.append("the ledger has \(ledger.ownServerCount(pool.entry)) servers of pool \(slot)")
             }
-            let listed = [
-                Int(pool.waiters.count), Int(pool.welcomeWaiters.count), Int(pool.idle.count),
-            ]
-            let counted = [
+            let listed = (Int(pool.waiters.count), Int(pool.welcomeWaiters.count), Int(pool.idle.count))
+            let counted = (
                 clientCounts[Int(Client.State.waiting.rawValue)]
                     + clientCounts[Int(Client.State.waitingForPeer.rawValue)]
                     + clientCounts[Int(Client.State.waitingForLookup.rawValue)],
                 clientCounts[Int(Client.State.waitingForWelcome.rawValue)],
-                serverCounts[Int(Server.State.idle.rawValue)],
-            ]
+                serverCounts[Int(Server.State.idle.rawValue)]
+            )
             if listed != counted { faults.append("the lists of pool \(slot) hold \(listed), not \(counted)") }
         }
     }
@@ -314,7 +317,7 @@ extension PoolCore {
     private func checkReferences(_ faults: inout [String], _ holders: Holders) {
         for slot in 0..<statements.statements.slotLimit {
             guard let handle = statements.statements.handle(at: slot) else { continue }
-            let count = holders.statements[UInt32(slot) + 1, default: 0]
+            let count = holders.statements[UInt32(slot) + 1]
             let believed = Int(statements.statements[handle].references)
             if believed != count {
                 faults.append("statement \(slot) has \(count) holders and believes \(believed)")
@@ -329,24 +332,26 @@ extension PoolCore {
         }
         var holders = holders
         for id in parameters.kept.values { holders.retain(id) }
-        for (slot, count) in holders.parameters where parameters.referenceCount(slot) != count {
-            faults.append("parameters \(slot) have \(count) holders, not \(parameters.referenceCount(slot))")
-        }
-        if parameters.count != holders.parameters.count {
-            faults.append("\(parameters.count) sets of parameters, and \(holders.parameters.count) are held")
+        if parameters.count != holders.parameters.distinctCount {
+            faults.append(
+                "\(parameters.count) sets of parameters, and \(holders.parameters.distinctCount) are held")
         }
         var texts = holders.texts
-        for (slot, _) in holders.parameters {
+        for slot in 0..<holders.parameters.limit where holders.parameters[slot] > 0 {
+            let count = parameters.referenceCount(slot)
+            if count != holders.parameters[slot] {
+                faults.append("parameters \(slot) have \(holders.parameters[slot]) holders, not \(count)")
+            }
             let values = parameters.values(ParameterSetID(slot: slot))
-            for index in 0..<Parameters.limit where values[index] != 0 { texts.insert(values[index]) }
+            for index in 0..<Parameters.limit where values[index] != 0 { texts.add(values[index]) }
         }
         for slot in 0..<statements.statements.slotLimit {
             guard let handle = statements.statements.handle(at: slot) else { continue }
             let body = statements.statements[handle].body
-            if body != 0 { texts.insert(body) }
+            if body != 0 { texts.add(body) }
         }
-        if bytes.count != texts.count {
-            faults.append("\(bytes.count) texts are kept, \(texts.count) are held")
+        if bytes.count != texts.distinctCount {
+            faults.append("\(bytes.count) texts are kept, \(texts.distinctCount) are held")
         }
     }
 
@@ -363,21 +368,42 @@ extension PoolCore {
 
 /// Who holds what, counted anew.
 private struct Holders {
-    var statements: [UInt32: Int] = [:]
-    var parameters: [UInt32: Int] = [:]
-    var texts: Set<UInt32> = []
+    var statements = Tally()
+    var parameters = Tally()
+    var texts = Tally()
     var clientNames = 0
     var onServers = 0
 
     mutating func statement(_ id: UInt32) {
-        if id != 0 { statements[id, default: 0] += 1 }
+        if id != 0 { statements.add(id) }
     }
 
     mutating func retain(_ set: ParameterSetID) {
-        if set != .empty { parameters[set.slot, default: 0] += 1 }
+        if set != .empty { parameters.add(set.slot) }
     }
 
     mutating func text(_ id: UInt32) {
-        if id != 0 { texts.insert(id) }
+        if id != 0 { texts.add(id) }
     }
+}
+
+/// How often each of some small numbers was named. No dictionary: this is done after every event.
+private struct Tally {
+    private var counts = [Int32](repeating: 0, count: 32)
+    /// How many different numbers there are.
+    private(set) var distinctCount = 0
+
+    /// All numbers are below it.
+    var limit: UInt32 { UInt32(counts.count) }
+
+    mutating func add(_ number: UInt32) {
+        let index = Int(number)
+        if index >= counts.count {
+            counts.append(contentsOf: repeatElement(0, count: max(counts.count, index + 1 - counts.count)))
+        }
+        if counts[index] == 0 { distinctCount += 1 }
+        counts[index] += 1
+    }
+
+    subscript(_ number: UInt32) -> Int { number < limit ? Int(counts[Int(number)]) : 0 }
 }
