@@ -71,7 +71,7 @@ struct Options {
     private static func stop() -> Never {
         print(
             "usage: simulate [--seed N] [--seeds COUNT | --minutes M] [--failures COUNT] [--trace] "
-                + "[--scope simple | extended | faults | harsh | several | logins] "
+                + "[--scope simple | extended | faults | harsh | several | logins | crowds] "
                 + "[--sabotage \(Sabotage.allCases.map(\.rawValue).joined(separator: " | "))]\n"
                 + "   or: simulate --explore [--short] [--scenario WORDS] [--states COUNT] "
                 + "[--flaw \(Flaw.allCases.map(\.rawValue).joined(separator: " | "))]")
@@ -101,6 +101,7 @@ struct Options {
                 seed: seed, scope: scope, sabotage: sabotage, traceLimit: isTraced ? 1_000_000 : 0)
             worlds += 1
             totals.sessions += outcome.sessions
+            totals.logins += outcome.logins
             totals.moved += outcome.moved
             totals.movedSessions += outcome.movedSessions
             totals.events += outcome.events
@@ -116,11 +117,14 @@ struct Options {
         let seconds = max(Options.now - start, 0.001)
         print(
             "\(worlds) worlds from seed \(first) on, "
-                + "\(totals.sessions) sessions, \(totals.moved) of them moved, "
+                + "\(totals.sessions) sessions, \(totals.logins) of them let in, "
+                + "\(totals.moved) moved, "
                 + "\(totals.movedSessions) with their servers, "
                 + "\(totals.events) events, \(totals.requests) messages, "
                 + "\(totals.lost) clients sent away, \(totals.cancelled) statements cancelled, "
-                + "\(Int(Double(worlds) / seconds)) worlds a second: "
+                + "\(Int(Double(worlds) / seconds)) worlds, "
+                + "\(Int(Double(totals.sessions) / seconds)) sessions "
+                + "and \(Int(Double(totals.events) / seconds)) events a second: "
                 + (failures == 0 ? "all well" : "\(failures) FAILED"))
         exit(failures == 0 ? 0 : 1)
     }

@@ -21,10 +21,14 @@ final class Client: FarEnd {
 
     unowned let world: World
     let number: Int
+    /// How many have been in its place before.
+    let predecessors: Int
     let user: Int
     let database: Int
     var random: Random
-    private(set) var state = State.new
+    private(set) var state = State.new {
+        didSet { if state == .gone, oldValue != .gone { world.hasGone(self) } }
+    }
     private(set) var socket: Socket!
     private var splitter = Splitter()
     let startup: [String: String]
@@ -60,9 +64,10 @@ final class Client: FarEnd {
     private var isWaitingForTime = false
     var isStalled = false
 
-    init(_ world: World, number: Int) {
+    init(_ world: World, number: Int, predecessors: Int = 0) {
         self.world = world
         self.number = number
+        self.predecessors = predecessors
         random = Random(seed: world.random.next())
         user = random.below(world.setup.users)
         database = random.below(world.setup.databases)
@@ -132,6 +137,8 @@ final class Client: FarEnd {
     }
 
     private func unexplainedEnd(_ ending: Ending) {
+        // Nothing is said to whom another worker may serve already.
+        if world.hasKilled, world.setup.movesClients { return }
         // In the middle of a message nothing can be said.
         if !splitter.rest.isEmpty, !world.reasons.isEmpty { return }
         world.fail("\(name) is disconnected without a reason")
@@ -235,6 +242,7 @@ final class Client: FarEnd {
                 world.fail("\(name) is welcomed with \(welcomeParameters), not \(ideal.parameters)")
             }
             state = .running
+            world.statistics.logins += 1
         case UInt8(ascii: "E"): dismiss(message)
         default: world.fail("\(name) gets \(message.words(fromClient: false)) while it logs in")
         }

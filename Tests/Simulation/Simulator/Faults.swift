@@ -17,8 +17,8 @@ extension World {
         if setup.changesPasswords {
             schedule(after: UInt64(random.below(2000)) * 1_000_000) { self.changePassword() }
         }
-        for _ in 0..<random.number(1...4) {
-            let time = UInt64(random.below(3000)) * 1_000_000
+        for _ in 0..<random.number(1...(4 * setup.stretch)) {
+            let time = UInt64(random.below(3000 * setup.stretch)) * 1_000_000
             if setup.workers > 1, random.chance(40) {
                 schedule(after: time) {
                     let index = self.random.below(self.setup.workers)

@@ -12,8 +12,8 @@ extension World {
     /// Plans orders for the time in which the clients are at work.
     func planOrders() {
         guard random.chance(setup.orderPercent) else { return }
-        for _ in 0..<random.number(1...3) {
-            let time = UInt64(random.below(2000)) * 1_000_000
+        for _ in 0..<random.number(1...(3 * setup.stretch)) {
+            let time = UInt64(random.below(2000 * setup.stretch)) * 1_000_000
             switch random.below(setup.hasFaults ? 5 : 4) {
             case 0...1: schedule(after: time) { self.pause() }
             case 4: schedule(after: time) { self.shutDown() }
@@ -21,6 +21,34 @@ extension World {
             default: schedule(after: time) { self.reload() }
             }
         }
+    }
+
+    /// Plans what is ordered in worlds that last besides.
+    func planMoreOrders() {
+        guard setup.visits > 1, random.chance(50) else { return }
+        for _ in 0..<random.number(1...setup.stretch) {
+            let time = UInt64(random.below(2000 * setup.stretch)) * 1_000_000
+            if setup.hasFaults, random.chance(40) {
+                schedule(after: time) { self.killDatabase() }
+            } else {
+                schedule(after: time) { self.reconnectAndWait() }
+            }
+        }
+    }
+
+    private func reconnectAndWait() {
+        let database = someDatabase()
+        order(.reconnect, database)
+        order(.waitClose, database)
+    }
+
+    /// Sends everybody away, and lets nobody be served for a while.
+    private func killDatabase() {
+        let database = someDatabase()
+        excuses.insert("57P01")
+        hasKilled = true
+        order(.kill, database)
+        schedule(after: UInt64(random.below(500)) * 1_000_000) { self.order(.resume, database) }
     }
 
     private func someDatabase() -> [UInt8]? {
@@ -52,7 +80,10 @@ extension World {
         guard !isShuttingDown else { return }
         isShuttingDown = true
         excuses.formUnion(["57P01", "57P03"])
-        order(random.chance(50) ? .shutdownWaitForClients : .shutdownWaitForServers, nil)
+        let waitsForClients = random.chance(50)
+        order(waitsForClients ? .shutdownWaitForClients : .shutdownWaitForServers, nil)
+        guard setup.visits > 1, waitsForClients else { return }
+        schedule(after: UInt64(random.below(1000)) * 1_000_000) { self.order(.dismissClients, nil) }
     }
 
     /// A new configuration, with another size of pools and another number of prepared statements.

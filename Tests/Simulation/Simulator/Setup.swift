@@ -16,6 +16,9 @@ public enum Scope: String, Sendable {
     case several
     /// And users log in with passwords that only PostgreSQL knows; in every other world nothing goes wrong.
     case logins
+    /// Like several or logins, and when a client has left another one takes its place, many times: worlds
+    /// that last. In every other one nothing goes wrong.
+    case crowds
 }
 
 /// What a world is made of; everything follows from the seed.
@@ -35,6 +38,8 @@ struct Setup {
     var databases = 1
     var users = 1
     var clients = 1
+    /// How many clients come to each place, one after the other.
+    var visits = 1
     var poolSize = 1
     var maxPrepared = 3
     /// Bursts of messages of each client.
@@ -67,10 +72,17 @@ struct Setup {
     var heldLimit = 4096
 
     var hasFaults: Bool {
-        scope == .faults || scope == .harsh || scope == .several || scope == .logins && seed % 2 == 1
+        switch scope {
+        case .simple, .extended: false
+        case .faults, .harsh, .several: true
+        case .logins, .crowds: seed % 2 == 1
+        }
     }
+    /// By how much the world lasts longer than one in which each client comes once; there is more that goes
+    /// wrong in it, too.
+    var stretch: Int { max(1, visits / 4) }
     /// Users are in no list: PostgreSQL is asked.
-    var looksUp: Bool { scope == .logins }
+    private(set) var looksUp = false
     /// Clients have to prove who they are.
     var asksForPasswords = false
     /// Passwords are changed meanwhile.
@@ -86,7 +98,10 @@ struct Setup {
         self.scope = scope
         self.sabotage = sabotage
         var random = Random(seed: seed)
-        mode = random.pick([.transaction, .transaction, .transaction, .transaction, .session, .statement])
+        mode = random.pick(
+            scope == .crowds
+                ? [.transaction, .transaction, .session, .statement]
+                : [.transaction, .transaction, .transaction, .transaction, .session, .statement])
         databases = random.pick([1, 1, 2])
         users = random.pick([1, 1, 2])
         clients = random.number(1...5)
@@ -103,15 +118,20 @@ struct Setup {
         heldLimit = random.pick([100, 4096])
         pipelines = random.chance(60)
         addLines(&random)
-        guard scope == .several || scope == .logins else { return }
-        workers = scope == .logins ? random.pick([1, 2, 3]) : random.pick([2, 2, 3])
+        guard scope == .several || scope == .logins || scope == .crowds else { return }
+        workers = scope == .several ? random.pick([2, 2, 3]) : random.pick([1, 2, 3])
         clients += random.number(1...4)
         poolSize = random.pick([1, 1, 2, 3])
         movesClients = random.chance(60)
-        if scope == .logins { addLogins(&random) }
+        if scope == .crowds {
+            visits = random.number(10...30)
+            bursts = random.number(1...6)
+        }
+        if scope == .logins || scope == .crowds && random.chance(33) { addLogins(&random) }
     }
 
     private mutating func addLogins(_ random: inout Random) {
+        looksUp = true
         users = random.number(1...3)
         asksForPasswords = random.chance(70)
         changesPasswords = hasFaults && random.chance(40)
@@ -197,7 +217,9 @@ struct Setup {
 
     /// The setup in a line.
     var words: String {
-        let people = "\(databases) databases, \(users) users, \(clients) clients of \(bursts) bursts"
+        let people =
+            "\(databases) databases, \(users) users, \(clients) clients of \(bursts) bursts"
+            + (visits > 1 ? ", \(visits) one after the other" : "")
         let limits = "pool size \(poolSize), max_prepared_statements \(maxPrepared)"
         let network = "\(splitPercent) % of deliveries cut, buffers \(bufferSize), network \(networkRoom)"
         return "seed \(seed): \(workers) workers, pool_mode \(mode), \(people), \(limits), \(network)"

@@ -17,6 +17,8 @@ public enum Simulation {
         /// Clients that connected, those that were moved to another worker, calls of the core, messages of
         /// clients, clients that were sent away, statements cancelled.
         public var sessions = 0
+        /// Those of them that were let in.
+        public var logins = 0
         public var moved = 0
         /// Those that went with their server.
         public var movedSessions = 0
@@ -65,6 +67,7 @@ public enum Simulation {
         outcome.setup = setup.words
         outcome.trace = world.trace.text
         outcome.sessions = world.statistics.sessions
+        outcome.logins = world.statistics.logins
         outcome.moved = world.statistics.moved
         outcome.movedSessions = world.statistics.movedSessions
         outcome.events = world.statistics.events
@@ -89,12 +92,14 @@ extension World {
             }
         }
         planOrders()
+        planMoreOrders()
         planFaults()
-        let isOver = run(nanoseconds: 100_000_000_000) { clients.allSatisfy(\.isGone) }
+        let patience = 100 * setup.stretch
+        let isOver = run(nanoseconds: UInt64(patience) * 1_000_000_000) { goneCount == clients.count }
         guard failure == nil else { return }
         guard isOver else {
             let waiting = clients.filter { !$0.isGone }.map(\.name).joined(separator: ", ")
-            return fail("not answered after 100 seconds: \(waiting)")
+            return fail("not answered after \(patience) seconds: \(waiting)")
         }
         // Longer than any timeout that is left at its default.
         _ = run(nanoseconds: setup.hasFaults ? 20_000_000_000 : 5_000_000_000) { false }

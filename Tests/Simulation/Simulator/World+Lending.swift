@@ -128,12 +128,9 @@ extension World {
         }
         schedule(after: 50_000_000) { self.burials -= 1 }
         schedule(after: latency()) {
-            self.segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
-            if self.setup.movesClients { self.segment.worker(index).state = .ready }
-            let worker = Worker(self, index: index, incarnation: incarnation + 1)
-            self.workers[index] = worker
+            self.start(index, incarnation: incarnation + 1)
             self.trace.note(self.now, "worker \(index) is there again")
-            if self.isShuttingDown { worker.isDrained = true }
+            if self.isShuttingDown { self.workers[index]?.isDrained = true }
             self.schedule(after: self.latency()) { self.readInbox(index) }
         }
     }

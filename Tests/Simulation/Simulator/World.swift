@@ -15,13 +15,17 @@ final class World {
     var now: UInt64 = 1_000_000_000
     var events = EventQueue()
     /// By worker index; nil while there is no process.
-    var workers: [Worker?] = []
+    var workers: [Worker?] = [] { didSet { living = workers.compactMap { $0 } } }
+    /// The workers that live.
+    private(set) var living: [Worker] = []
     /// What workers have sent each other and nobody has read, by receiver.
     var inboxes: [[(bytes: [UInt8], sockets: [Socket])]] = []
     /// All connections by the slot of their handles; one that was lent has several.
     var sockets: [Socket] = []
     var postgres: Postgres!
     var clients: [Client] = []
+    /// How many of them have left.
+    private(set) var goneCount = 0
     /// Those that have not come yet.
     private var latecomers: [Client] = []
     let statistics = Statistics()
@@ -43,6 +47,8 @@ final class World {
     var requesters: [CancelRequester] = []
     /// The workers have been told to end.
     var isShuttingDown = false
+    /// Clients of a database have been sent away by an order.
+    var hasKilled = false
     /// The messages of the client and the answers to them, in hexadecimal.
     var record: [String] = []
     /// The configuration in force.
@@ -69,16 +75,20 @@ final class World {
                 instance: Hash128(low: 1, high: 2), mockAuthentication: Array(repeating: 7, count: 32)))
         (configuration, userList) = setup.configuration()
         inboxes = Array(repeating: [], count: setup.workers)
-        for index in 0..<setup.workers {
-            segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
-            if setup.movesClients { segment.worker(index).state = .ready }
-            workers.append(Worker(self, index: index, incarnation: 1))
-        }
+        workers = Array(repeating: nil, count: setup.workers)
+        for index in 0..<setup.workers { start(index, incarnation: 1) }
         postgres = Postgres(self)
         for user in 0..<setup.users { passwords["u\(user)"] = "p\(user)" }
     }
 
     deinit { memory.deallocate() }
+
+    /// Starts a worker.
+    func start(_ index: Int, incarnation: UInt64) {
+        segment.worker(index).begin(pid: 1, realtimeMicroseconds: 0)
+        if setup.movesClients { segment.worker(index).state = .ready }
+        workers[index] = Worker(self, index: index, incarnation: incarnation)
+    }
 
     /// Notes what has gone wrong; the first fault counts.
     func fail(_ text: String) {
@@ -108,10 +118,16 @@ final class World {
         if let client = latecomers.popLast() { client.start(at: worker) }
     }
 
-    // MARK: Workers
+    /// A client has left: in a crowd the next one takes its place.
+    func hasGone(_ client: Client) {
+        goneCount += 1
+        guard client.predecessors + 1 < setup.visits, !isShuttingDown else { return }
+        let next = Client(self, number: clients.count, predecessors: client.predecessors + 1)
+        clients.append(next)
+        schedule(after: UInt64(random.below(20)) * 500_000) { next.start() }
+    }
 
-    /// The workers that live.
-    var living: [Worker] { workers.compactMap { $0 } }
+    // MARK: Workers
 
     func others(than worker: Worker) -> [Worker] { living.filter { $0 !== worker } }
 
@@ -173,7 +189,7 @@ final class World {
             if nextTime > end { return false }
             turn()
             turns += 1
-            if turns > 300_000 { fail("the world never comes to rest") }
+            if turns > 300_000 * setup.stretch { fail("the world never comes to rest") }
         }
         return failure == nil
     }
@@ -187,6 +203,7 @@ final class Statistics {
     var cancelled = 0
     var lost = 0
     var sessions = 0
+    var logins = 0
     var moved = 0
     var movedSessions = 0
 }

@@ -25,6 +25,9 @@ import Testing
     @Test(arguments: 1...60 as ClosedRange<UInt64>)
     func whoIsLookedUpIsWhoHeSays(seed: UInt64) { expectAllWell(.logins, seed) }
 
+    @Test(arguments: 1...6 as ClosedRange<UInt64>)
+    func whoComesLaterIsServedLikeTheFirst(seed: UInt64) { expectAllWell(.crowds, seed) }
+
     /// Worlds that failed: a Sync long after its group was answered, which the oracle took for a new query.
     @Test(arguments: [772_471, 772_820] as [UInt64])
     func aQueryLastsUntilItsSync(seed: UInt64) { expectAllWell(.several, seed) }
