@@ -310,7 +310,8 @@ extension Worker {
     }
 
     private func resume(_ socket: Socket) {
-        guard socket.state == .open else { return }
+        // What another worker has taken is detached here for ever.
+        guard socket.worker === self, socket.state == .open else { return }
         if socket.isPaused {
             socket.isPaused = false
             arm(socket)

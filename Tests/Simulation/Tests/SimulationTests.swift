@@ -37,6 +37,10 @@ import Testing
     @Test(arguments: [101_016, 6_015_588, 5_105_876] as [UInt64])
     func whoWaitsIsServedOrCancelled(seed: UInt64) { expectAllWell(.several, seed) }
 
+    /// A world that failed: the simulated worker that had sent a session away went on to receive for its
+    /// server, where the real one does not.
+    @Test func aSessionThatWasSentAwayIsNotReadAnyMore() { expectAllWell(.logins, 7_001_551) }
+
     /// Worlds that once failed: closings of statements in groups that were skipped, names in errors that came
     /// late, a Parse answered in a transaction that had failed, a name that PostgreSQL wrongly accepts.
     @Test(arguments: [171, 188, 197, 256, 737, 1177] as [UInt64])
