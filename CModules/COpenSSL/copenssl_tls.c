@@ -271,6 +271,20 @@ void copenssl_take_error(char *text, size_t byte_count) {
     ERR_clear_error();
 }
 
+void copenssl_keep_error(SSL *session) {
+    unsigned long code = ERR_peek_error();
+    if (code == 0) code = ERR_PACK(ERR_LIB_SSL, 0, ERR_R_INTERNAL_ERROR);
+    SSL_set_app_data(session, (void *)(uintptr_t)code);
+}
+
+int copenssl_recall_error(SSL *session) {
+    unsigned long code = (unsigned long)(uintptr_t)SSL_get_app_data(session);
+    if (code == 0) return 0;
+    ERR_clear_error();
+    ERR_raise(ERR_GET_LIB(code), ERR_GET_REASON(code));
+    return 1;
+}
+
 const char *copenssl_verification_error(SSL *session) {
     long result = SSL_get_verify_result(session);
     return result == X509_V_OK ? "" : X509_verify_cert_error_string(result);

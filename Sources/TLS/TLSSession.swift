@@ -73,13 +73,18 @@ public struct TLSSession: BitwiseCopyable {
                 count += part
                 continue
             }
-            // What was read before counts first; the next call comes to the same end.
-            if count > 0 { break }
-            switch unsafe copenssl_result(pointer, result) {
-            case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: return .empty
-            case SSL_ERROR_ZERO_RETURN: return .end
-            default: return .broken(TLSError("TLS failed", reasonOf: ()))
+            let end = unsafe copenssl_result(pointer, result)
+            let isWaiting = end == SSL_ERROR_WANT_READ || end == SSL_ERROR_WANT_WRITE
+            if count > 0 {
+                // What was read before counts first. The next call comes to the same end, but OpenSSL has
+                // forgotten why by then, and takes the peer's fatal alert for a goodbye.
+                if !isWaiting, end != SSL_ERROR_ZERO_RETURN { unsafe copenssl_keep_error(pointer) }
+                break
             }
+            if isWaiting { return .empty }
+            let isKept = unsafe copenssl_recall_error(pointer) == 1
+            if end == SSL_ERROR_ZERO_RETURN, !isKept { return .end }
+            return .broken(TLSError("TLS failed", reasonOf: ()))
         }
         return .bytes(count)
     }

@@ -75,6 +75,11 @@ void copenssl_each_name(
 /* Writes why the last call failed, and empties the queue of errors. */
 void copenssl_take_error(char *text, size_t byte_count);
 
+/* Keeps with the session why the last call failed; and puts that into the queue of errors, in place of what is
+ * there: 0 when nothing was kept. */
+void copenssl_keep_error(SSL *session);
+int copenssl_recall_error(SSL *session);
+
 /* The code of the OpenSSL alert or error at the head of the queue, as SSL_get_error tells it. */
 static inline int copenssl_result(SSL *session, int value) { return SSL_get_error(session, value); }
 
