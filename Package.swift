@@ -134,8 +134,9 @@ let package = Package(
             name: "Fuzz", dependencies: ["BenchmarkSupport", "CLinux", "FuzzSupport"],
             path: "Tests/Fuzz/Program", swiftSettings: testRules),
         .executableTarget(
-            name: "FuzzParsers", dependencies: ["Auth", "Base", "Config", "Wire"], path: "Tests/Fuzz/Parsers",
-            swiftSettings: testRules),
+            name: "FuzzParsers",
+            dependencies: ["Auth", "Base", "COpenSSL", "Config", "Console", "System", "TLS", "Wire"],
+            path: "Tests/Fuzz/Parsers", swiftSettings: testRules),
         tests(
             "PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport"]),
         tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),

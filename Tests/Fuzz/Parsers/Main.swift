@@ -1,12 +1,14 @@
 import Base
 import Glibc
 
-/// `FuzzParsers [--inputs N] [--seed N] [--corpus FOLDER] [--parser NAME] [--current FILE]`: feeds every
-/// parser that reads what others have written. First what the corpus has, then changes of that at random. The
-/// input that is being tried stands in a file, so it is there after a trap.
+/// `FuzzParsers [--inputs N] [--seconds N] [--seed N] [--corpus FOLDER] [--parser NAME] [--current FILE]`:
+/// feeds every parser that reads what others have written. First what the corpus has, then changes of that at
+/// random, so many or for so long for each parser. The input that is being tried stands in a file, so it is
+/// there after a trap.
 @main
 struct Main {
     private var inputs = 100_000
+    private var seconds = Double.infinity
     private var seed: UInt64 = 1
     private var corpus = "Tests/Fuzz/Corpus"
     private var current = ".build/fuzz-input"
@@ -19,6 +21,7 @@ struct Main {
             let value = words.popFirst() ?? ""
             switch word {
             case "--inputs": program.inputs = Int(value) ?? 0
+            case "--seconds": program.seconds = Double(value) ?? 0
             case "--seed": program.seed = UInt64(value) ?? 1
             case "--corpus": program.corpus = value
             case "--current": program.current = value
@@ -35,30 +38,68 @@ struct Main {
         var failed = 0
         var passed = 0
         for parser in Parser.all where only == nil || only == parser.name {
-            if let fault = feed(parser) {
+            switch feed(parser) {
+            case .fault(let fault):
                 print("parser \(parser.name): \(fault)")
                 failed += 1
-            } else {
-                print("parser \(parser.name): \(inputs) inputs")
+            case .clean(let count, let rate):
+                print("parser \(parser.name): \(count) inputs, \(rate) a second")
                 passed += 1
             }
+            fflush(nil)
         }
         print("\(passed) passed, \(failed) failed")
         return failed == 0 && passed > 0
     }
 
-    private func feed(_ parser: Parser) -> String? {
-        let recorded = files(of: parser.name)
-        let begin = parser.seeds + recorded
+    private enum Outcome {
+        case clean(count: Int, rate: Int)
+        case fault(String)
+    }
+
+    /// Bytes by which a process may grow once it has done a tenth of its work.
+    private static let growthLimit = 64 << 20
+
+    private func feed(_ parser: Parser) -> Outcome {
+        let begin = parser.seeds + files(of: parser.name)
         let current = Current(path: current)
         defer { current.remove() }
-        var mutator = ByteMutator(seed: seed)
-        for number in 0..<(begin.count + inputs) {
+        var mutator = ByteMutator(seed: seed, words: parser.words)
+        let start = Main.now()
+        var number = 0
+        var memory: Int?
+        while number < begin.count + inputs {
             let input = number < begin.count ? begin[number] : mutator.change(begin)
             current.set(input)
-            if let fault = parser.check(input) { return "\(fault); input number \(number): \(input)" }
+            if let fault = parser.check(input) {
+                return .fault("\(fault); input number \(number): \(input)")
+            }
+            number += 1
+            guard number % 64 == 0 else { continue }
+            let elapsed = Main.now() - start
+            if memory == nil, number > inputs / 10 || elapsed > seconds / 10 { memory = Main.residentBytes() }
+            if elapsed > seconds, number >= begin.count { break }
         }
-        return nil
+        if let memory, Main.residentBytes() > memory + Main.growthLimit {
+            return .fault("memory has grown from \(memory) to \(Main.residentBytes()) bytes")
+        }
+        return .clean(count: number, rate: Int(Double(number) / max(Main.now() - start, 0.001)))
+    }
+
+    /// Seconds that never go back.
+    private static func now() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    private static func residentBytes() -> Int {
+        guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = fread(&bytes, 1, bytes.count, file)
+        let words = String(decoding: bytes.prefix(count), as: UTF8.self).split(separator: " ")
+        return words.count > 1 ? (Int(words[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
     }
 
     /// The inputs that have been kept because they once did harm, or reach far.
@@ -81,75 +122,5 @@ struct Main {
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 1 << 20)
         return Array(bytes.prefix(fread(&bytes, 1, bytes.count, file)))
-    }
-}
-
-/// The input that is being tried, in a file that outlives a trap.
-struct Current {
-    private static let size = 1 << 16
-    private let path: String
-    private let memory: UnsafeMutableRawPointer
-
-    init(path: String) {
-        self.path = path
-        let descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0o644)
-        precondition(
-            descriptor >= 0 && ftruncate(descriptor, off_t(Current.size)) == 0, "cannot make \(path)")
-        memory = mmap(nil, Current.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-        close(descriptor)
-    }
-
-    /// Four bytes with the length, then the input.
-    func set(_ input: [UInt8]) {
-        memory.storeBytes(of: UInt32(input.count), as: UInt32.self)
-        let count = min(input.count, Current.size - 4)
-        input.withUnsafeBytes {
-            (memory + 4).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: count)
-        }
-    }
-
-    func remove() {
-        munmap(memory, Current.size)
-        unlink(path)
-    }
-}
-
-/// Changes inputs at random, the same way for the same seed.
-struct ByteMutator {
-    private static let words: [[UInt8]] =
-        [
-            [0], [255], [0, 0, 0, 0], [255, 255, 255, 255], [0x7F, 255, 255, 255], [0, 0, 255, 255],
-            [13, 10], [10],
-        ]
-        + [
-            "\0", "''", "\"", "=", ",", "n,,", "r=", "p=", "::", "65535", "-1", " ", "\\", "[pgbouncer]\n",
-            "%include ",
-        ].map { Array($0.utf8) }
-    private var random: Random
-
-    init(seed: UInt64) { random = Random(seed: seed) }
-
-    private mutating func number(_ limit: Int) -> Int { Int(random.next() % UInt64(max(limit, 1))) }
-
-    mutating func change(_ inputs: [[UInt8]]) -> [UInt8] {
-        var bytes = inputs[number(inputs.count)]
-        for _ in 0...number(5) {
-            let place = number(bytes.count + 1)
-            switch number(8) {
-            case 0 where place < bytes.count: bytes[place] ^= 1 << UInt8(number(8))
-            case 1 where place < bytes.count: bytes[place] = UInt8(number(256))
-            case 2: bytes.insert(contentsOf: ByteMutator.words[number(ByteMutator.words.count)], at: place)
-            case 3: bytes.removeSubrange(place..<min(bytes.count, place + 1 + number(8)))
-            case 4:
-                bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 1 + number(40))], at: place)
-            case 5: bytes.removeSubrange(place...)
-            case 6:
-                let other = inputs[number(inputs.count)]
-                bytes = Array(bytes[..<place]) + other.dropFirst(number(other.count + 1))
-            default:
-                for _ in 0..<number(12) { bytes.append(UInt8(number(256))) }
-            }
-        }
-        return bytes
     }
 }

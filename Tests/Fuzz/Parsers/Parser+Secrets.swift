@@ -8,7 +8,7 @@ extension Parser {
         deriving: Array("secret".utf8), salt: Array(1...16), iterations: 1)
 
     /// Messages of a client, each behind a byte with its length.
-    private static func messages(_ input: [UInt8]) -> [[UInt8]] {
+    static func messages(_ input: [UInt8]) -> [[UInt8]] {
         var rest = input[...]
         var messages: [[UInt8]] = []
         while let count = rest.popFirst() {
@@ -18,14 +18,14 @@ extension Parser {
         return messages
     }
 
-    private static func joined(_ messages: [[UInt8]]) -> [UInt8] {
+    static func joined(_ messages: [[UInt8]]) -> [UInt8] {
         messages.flatMap { [UInt8($0.count)] + $0 }
     }
 
-    private static let clientFirst =
+    static let clientFirst =
         Array("SCRAM-SHA-256\0".utf8) + [0, 0, 0, 16] + Array("n,,n=,r=abcdefgh".utf8)
 
-    private static func server() -> ScramServer {
+    static func server() -> ScramServer {
         ScramServer(verifier: verifier, nonce: Array(1...18), isMock: false)
     }
 

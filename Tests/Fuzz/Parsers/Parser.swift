@@ -8,12 +8,17 @@ struct Parser: Sendable {
     let name: String
     /// Inputs to begin with, beside those of the corpus.
     let seeds: [[UInt8]]
+    /// What means something in its language, to be put into inputs.
+    var words: [[UInt8]] = []
     /// Runs it; says what is wrong with the outcome. A trap is a finding too.
     let check: @Sendable ([UInt8]) -> String?
 
-    static let all = [startup, options, proxy, password, scram, address, userList, secret, configuration]
+    static let all = [
+        startup, options, proxy, password, scram, address, userList, secret, configuration, rules, maps, ldap,
+        question, reply, challenge, console, flights, records,
+    ]
 
-    private static func bytes(_ texts: String...) -> [[UInt8]] { texts.map { Array($0.utf8) } }
+    static func bytes(_ texts: String...) -> [[UInt8]] { texts.map { Array($0.utf8) } }
 
     private static func packet(_ code: [UInt8], _ body: String) -> [UInt8] {
         let count = 8 + body.utf8.count
