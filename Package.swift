@@ -137,8 +137,18 @@ let package = Package(
             name: "FuzzParsers",
             dependencies: ["Auth", "Base", "COpenSSL", "Config", "Console", "System", "TLS", "Wire"],
             path: "Tests/Fuzz/Parsers", swiftSettings: testRules),
+        .target(
+            name: "RigSupport",
+            dependencies: ["Auth", "Base", "Config", "FuzzSupport", "PoolCore", "SharedState", "Wire"],
+            path: "Tests/Fuzz/Rig", swiftSettings: testRules),
+        .executableTarget(
+            name: "FuzzCore", dependencies: ["RigSupport"], path: "Tests/Fuzz/Core",
+            swiftSettings: testRules),
         tests(
-            "PoolCoreTests", ["Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport"]),
+            "PoolCoreTests",
+            [
+                "Base", "Wire", "Auth", "Config", "SharedState", "PoolCore", "FuzzSupport", "RigSupport",
+            ]),
         tests("ConsoleTests", ["Base", "Wire", "Config", "SharedState", "Console"]),
         tests("MetricsTests", ["Metrics"]),
         tests("SystemTests", ["Base", "System"]),

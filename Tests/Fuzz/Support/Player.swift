@@ -17,6 +17,8 @@ public struct Player {
     private nonisolated(unsafe) static var derived: DerivedScramKeys?
 
     private var steps: [Step]
+    /// What the recording sends; a message that is not among it has been changed or comes from another one.
+    private var usual: [[UInt8]] = []
     private var next = 0
     private let user: String
     private let password: String
@@ -27,6 +29,9 @@ public struct Player {
     private var mutator: Mutator?
     /// The key that this client was given to cancel its queries with.
     public private(set) var key: [UInt8] = []
+    /// Messages it has sent that the recording does not have: those that were left out, doubled or moved are
+    /// not counted.
+    public private(set) var changeCount = 0
     /// The errors it was sent.
     public private(set) var errorCount = 0
     /// Whether the conversation went to its end without a wait being given up.
@@ -48,6 +53,7 @@ public struct Player {
     ) {
         var mutator = mutator
         steps = mutator.change(recording.steps, others: others)
+        usual = recording.steps.compactMap { if case .send(let bytes) = $0 { bytes } else { nil } }
         user = recording.user
         self.password = password
         self.cancelKey = cancelKey
@@ -72,11 +78,11 @@ public struct Player {
             switch steps[next] {
             case .send(let bytes):
                 next += 1
+                if mutator != nil, !usual.contains(bytes) { changeCount += 1 }
                 return .send(bytes)
             case .cancel:
                 next += 1
-                let bytes = Bytes.cancel(cancelKey)
-                return .send(mutator?.maybeChange(bytes) ?? bytes)
+                return .send(maybeChanged(Bytes.cancel(cancelKey)))
             case .hangUp:
                 return .hangUp
             case .awaitByte:
@@ -88,10 +94,16 @@ public struct Player {
             case .logIn:
                 guard let message = input.next() else { return .wait }
                 note(message)
-                if let answer = answer(message) { return .send(mutator?.maybeChange(answer) ?? answer) }
+                if let answer = answer(message) { return .send(maybeChanged(answer)) }
             }
         }
         return .hangUp
+    }
+
+    private mutating func maybeChanged(_ message: [UInt8]) -> [UInt8] {
+        guard let changed = mutator?.maybeChange(message) else { return message }
+        if changed != message { changeCount += 1 }
+        return changed
     }
 
     /// Takes messages up to one of the type, which the next look begins behind.

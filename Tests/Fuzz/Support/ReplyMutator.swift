@@ -15,8 +15,10 @@ public struct ReplyMutator {
     private var delayed: [[UInt8]] = []
     /// The server has stopped to say anything.
     private var isSilent = false
+    /// Messages changed, left out, doubled, delayed or made up so far.
+    public private(set) var changeCount = 0
     /// Whether something has been changed.
-    public private(set) var hasChanged = false
+    public var hasChanged: Bool { changeCount > 0 }
 
     /// Whether no more will be changed.
     public var isOver: Bool { isSilent || places.allSatisfy { $0 < count } }
@@ -44,7 +46,7 @@ public struct ReplyMutator {
             let after = delayed
             delayed = []
             if isChanged {
-                hasChanged = true
+                changeCount += 1
                 change(reply, &bytes, &outcome.closes)
             } else {
                 bytes += reply
@@ -57,7 +59,7 @@ public struct ReplyMutator {
 
     /// Messages a server sends that was asked for nothing.
     public mutating func unasked() -> [UInt8] {
-        hasChanged = true
+        changeCount += 1
         return stray()
     }
 
