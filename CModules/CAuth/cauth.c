@@ -17,6 +17,8 @@ enum {
     OPT_PROTOCOL_VERSION = 0x0011,
     OPT_TIMEOUT = 0x5002,
     OPT_NETWORK_TIMEOUT = 0x5005,
+    OPT_TLS_REQUIRE_CERT = 0x6006,
+    OPT_TLS_NEW_CONTEXT = 0x600f,
     LDAP_NO_SUCH_OBJECT = 32,
     LDAP_INVALID_CREDENTIALS = 49,
     LDAP_SECONDS = 3,
@@ -25,6 +27,7 @@ enum {
 static struct {
     int (*initialize)(LDAP **, const char *);
     int (*set_option)(LDAP *, int, const void *);
+    int (*connect)(LDAP *);
     int (*start_tls)(LDAP *, void **, void **);
     int (*bind)(LDAP *, const char *, const char *, struct berval *, void **, void **, struct berval **);
     int (*search)(LDAP *, const char *, int, const char *, char **, int, void **, void **, struct timeval *, int,
@@ -101,7 +104,8 @@ int cauth_find_ldap(char *why, size_t size) {
     static const char *const names[] = {"libldap-2.5.so.0", "libldap.so.2", NULL};
     const struct symbol symbols[] = {
         {"ldap_initialize", &ldap.initialize},       {"ldap_set_option", &ldap.set_option},
-        {"ldap_start_tls_s", &ldap.start_tls},       {"ldap_sasl_bind_s", &ldap.bind},
+        {"ldap_connect", &ldap.connect},             {"ldap_start_tls_s", &ldap.start_tls},
+        {"ldap_sasl_bind_s", &ldap.bind},
         {"ldap_search_ext_s", &ldap.search},         {"ldap_count_entries", &ldap.count_entries},
         {"ldap_first_entry", &ldap.first_entry},     {"ldap_get_dn", &ldap.get_dn},
         {"ldap_memfree", &ldap.memfree},             {"ldap_msgfree", &ldap.msgfree},
@@ -169,16 +173,42 @@ static char *ldap_find(LDAP *connection, const struct cauth_ldap *question, int 
     return name;
 }
 
-static int ldap_ask(
-    LDAP *connection, const struct cauth_ldap *question, const char *password, char *why, size_t size) {
+static void ldap_set_limits(LDAP *connection) {
     int version = 3;
     struct timeval limit = {LDAP_SECONDS, 0};
     ldap.set_option(connection, OPT_PROTOCOL_VERSION, &version);
     ldap.set_option(connection, OPT_NETWORK_TIMEOUT, &limit);
     ldap.set_option(connection, OPT_TIMEOUT, &limit);
-    int result;
-    if (question->starts_tls && (result = ldap.start_tls(connection, NULL, NULL)) != 0) {
-        ldap_answer(result, "starting TLS", why, size);
+}
+
+/* Connects, with TLS where that is asked for. */
+static int ldap_open(LDAP *connection, const struct cauth_ldap *question) {
+    ldap_set_limits(connection);
+    if (question->starts_tls) return ldap.start_tls(connection, NULL, NULL);
+    return strncmp(question->uris, "ldaps:", 6) == 0 ? ldap.connect(connection) : 0;
+}
+
+/* Whether TLS works where nobody looks at the server's certificate: the library does not say that it is what is
+ * wrong. Nothing follows the handshake. */
+static int ldap_certificate_is_wrong(const struct cauth_ldap *question) {
+    LDAP *connection = NULL;
+    if (ldap.initialize(&connection, question->uris) != 0) return 0;
+    int never = 0, accepts = 0;
+    ldap.set_option(connection, OPT_TLS_REQUIRE_CERT, &never);
+    ldap.set_option(connection, OPT_TLS_NEW_CONTEXT, &accepts);
+    int result = ldap_open(connection, question);
+    ldap.unbind(connection, NULL, NULL);
+    return result == 0;
+}
+
+static int ldap_ask(
+    LDAP *connection, const struct cauth_ldap *question, const char *password, char *why, size_t size) {
+    int result = ldap_open(connection, question);
+    if (result != 0) {
+        ldap_answer(result, question->starts_tls ? "starting TLS" : "connecting", why, size);
+        if (ldap_certificate_is_wrong(question))
+            snprintf(why, size, "LDAP: the server's certificate is not for it, or of no authority that is trusted "
+                     "here: see TLS_CACERT in ldap.conf");
         return CAUTH_FAILED;
     }
     if (!question->base[0])

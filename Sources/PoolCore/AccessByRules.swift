@@ -35,6 +35,19 @@ extension PoolCore {
         authenticate(client)
     }
 
+    /// Whether the password of a login is judged by PAM or an LDAP server: then no secret is looked up for
+    /// it. What PostgreSQL has stored may be of another password, and would stand in the way of the one
+    /// that is found right.
+    func isJudgedOutside(_ client: Handle<Client>, _ login: ClientLogin) -> Bool {
+        switch login.method {
+        case .ldap, .pam: return true
+        case .hba:
+            let method = accessRules.first(for: accessRequest(client, login))?.method
+            return method == .ldap || method == .pam
+        case .any, .trust, .plain, .md5, .scramSHA256, .cert: return false
+        }
+    }
+
     private func accessRequest(_ client: Handle<Client>, _ login: ClientLogin) -> AccessRequest {
         let origin = clientOrigins[client]
         // Both names of the console mean the same, so a rule for either is a rule for it.

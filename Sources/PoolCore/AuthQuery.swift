@@ -14,7 +14,9 @@ extension PoolCore {
     ///
     /// - Returns: whether the login goes on, or ends, without the caller.
     mutating func lookUp(_ client: Handle<Client>) -> Bool {
-        guard let login = clientLogins[client], let plan = lookupPlan(login) else { return false }
+        guard let login = clientLogins[client], !isJudgedOutside(client, login),
+            let plan = lookupPlan(login)
+        else { return false }
         if let found = rememberedUser(login) {
             clientLogins[client]?.isFromCache = true
             lookedUp(client, .found(found))
@@ -46,9 +48,7 @@ extension PoolCore {
 
     /// What is to be asked, by whom and where; `nil` when nobody is to be asked.
     private func lookupPlan(_ login: ClientLogin) -> (database: [UInt8], user: [UInt8], query: [UInt8])? {
-        guard login.secret == .none, login.method != .any, login.method != .ldap, login.method != .pam else {
-            return nil
-        }
+        guard login.secret == .none, login.method != .any else { return nil }
         let settings = configuration.settings
         let definition =
             login.isForConsole

@@ -17,14 +17,14 @@ struct LDAPTests {
 
     /// A configuration with a rule for each database, and options behind its method.
     private func configuration(
-        _ directory: LDAPDirectory, _ options: [(database: String, text: String)]
+        _ directory: LDAPDirectory, _ options: [(database: String, text: String)], authority: String? = nil
     ) throws -> Configuration {
         let folder = try Folder.shared.make("rules")
         let rules = options.map { "host \($0.database) all all ldap \($0.text)\n" }.joined()
         try writeFile("\(folder)/hba.conf", rules + "host all admin all md5\n")
         var configuration = Configuration(
             settings: ["auth_type": "hba", "auth_hba_file": "\(folder)/hba.conf"],
-            environment: ["LDAPTLS_CACERT": directory.certificate])
+            environment: ["LDAPTLS_CACERT": authority ?? directory.certificate])
         for (database, _) in options {
             configuration.databases[database] =
                 "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test user=app"
@@ -68,6 +68,86 @@ struct LDAPTests {
                     }
                 }
                 #expect(!pooler.log.contains("letter") && !pooler.log.contains("search me"))
+            }
+            try directory.stop()
+        }
+    }
+
+    /// A server for which no authority vouches that we trust gets no password, and the log says what is
+    /// wrong.
+    @Test(arguments: Setup.once)
+    func anLDAPServerHasToProveItself(setup: Setup) async throws {
+        try await onThread {
+            let directory = try LDAPDirectory()
+            let server = "ldapserver=127.0.0.1 ldapport=\(directory.port)"
+            let encrypted = "ldapscheme=ldaps ldapserver=127.0.0.1 ldapport=\(directory.encryptedPort)"
+            let ways = [
+                ("tls", "\(server) ldaptls=1 \(Self.search)"), ("ldaps", "\(encrypted) \(Self.search)"),
+                ("plain", "\(server) \(Self.search)"),
+            ]
+            let configuration = try configuration(
+                directory, ways, authority: Certificates.shared.foreignAuthority)
+            try Pooler(setup, configuration).run { pooler in
+                for (database, _) in ways {
+                    let length = pooler.log.utf8.count
+                    let found = message {
+                        _ = try pooler.connect(database: database, user: "person", password: "letter")
+                    }
+                    guard database != "plain" else {
+                        #expect(found == "in")
+                        continue
+                    }
+                    #expect(found.contains("LDAP authentication failed"), "\(database): \(found)")
+                    try eventually("the log says why") {
+                        String(decoding: pooler.log.utf8.dropFirst(length), as: UTF8.self)
+                            .contains("certificate")
+                    }
+                }
+                #expect(!pooler.log.contains("letter") && !pooler.log.contains("search me"))
+            }
+            try directory.stop()
+        }
+    }
+
+    /// With `auth_user`, whose secrets an LDAP server judges is not looked up: what PostgreSQL has stored
+    /// would not open it, the password that was found right does.
+    @Test(arguments: Setup.transaction, ["hba", "ldap"])
+    func nobodyIsLookedUpWhomLDAPJudges(setup: Setup, type: String) async throws {
+        try await onThread {
+            let directory = try LDAPDirectory()
+            let options =
+                "ldapserver=127.0.0.1 ldapport=\(directory.port) ldapprefix=\"uid=\" "
+                + "ldapsuffix=\",ou=people,dc=example,dc=net\""
+            var configuration = try configuration(directory, [("test", options), ("lost", options)])
+            configuration.settings["auth_type"] = type
+            configuration.settings["auth_user"] = "postgres"
+            configuration.secrets["scram_user"] = ""
+            let server = "host=127.0.0.1 port=\(Postgres.shared.port) dbname=test"
+            configuration.databases["test"] = server
+            // Nobody could be looked up there.
+            configuration.databases["lost"] = "\(server) user=app auth_dbname=nowhere"
+            configuration.databases["nowhere"] = "host=127.0.0.1 port=1"
+            if type == "ldap" {
+                configuration.settings["auth_ldap_options"] = options
+                configuration.settings["admin_users"] = "nobody"
+            }
+            try Pooler(setup, configuration).run { pooler in
+                for (database, user, role, password) in [
+                    ("test", "scram_user", "scram_user", Postgres.password),
+                    ("lost", "person", "app", "letter"),
+                ] {
+                    let clients = try (0..<4).map { _ in
+                        try pooler.connect(database: database, user: user, password: password)
+                    }
+                    for client in clients {
+                        #expect(try client.query("select current_user").value == role)
+                    }
+                    let wrong = message {
+                        _ = try pooler.connect(database: database, user: user, password: "wrong")
+                    }
+                    #expect(wrong.contains("LDAP authentication failed"), "\(wrong)")
+                }
+                #expect(!pooler.log.contains("auth_query"))
             }
             try directory.stop()
         }

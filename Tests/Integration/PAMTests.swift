@@ -37,10 +37,13 @@ struct PAMTests {
         } catch { return (error as? PostgresError)?.message ?? "\(error)" }
     }
 
-    @Test(arguments: Setup.transaction)
-    func pamJudges(setup: Setup) async throws {
+    /// With `auth_user` too, which has nobody to look up then.
+    @Test(arguments: Setup.transaction, [[:], ["auth_user": "postgres", "auth_dbname": "nowhere"]])
+    func pamJudges(setup: Setup, settings: [String: String]) async throws {
         try await onThread {
-            let configuration = try configuration(["auth_type": "pam"])
+            var configuration = try configuration(["auth_type": "pam"])
+            configuration.settings.merge(settings) { $1 }
+            configuration.databases["nowhere"] = "host=127.0.0.1 port=1"
             try Pooler(setup, configuration).run { pooler in
                 for _ in 0..<4 { #expect(attempt(pooler, "test", "person", "letter") == "in") }
                 for (user, password) in [

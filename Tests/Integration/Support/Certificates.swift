@@ -19,6 +19,8 @@ struct Certificates: Sendable {
     let pooler: Pair
     /// A client certificate for the role `cert_user`.
     let certUser: Pair
+    /// One that says the same, of the authority that nobody trusts.
+    let foreignUser: Pair
     private let folder: String
 
     static let shared: Certificates = {
@@ -33,11 +35,15 @@ struct Certificates: Sendable {
         server = try Self.make("server", common: "localhost", names: names, in: folder)
         pooler = try Self.make("pooler", common: "localhost", names: names, in: folder)
         certUser = try Self.make("cert_user", common: "cert_user", names: "DNS:cert_user.test", in: folder)
+        foreignUser = try Self.make(
+            "foreign_user", common: "cert_user", names: "DNS:cert_user.test", signer: "foreign", in: folder)
     }
 
-    /// A further certificate of the authority.
-    func make(_ name: String, common: String, names: String) throws -> Pair {
-        try Self.make(name, common: common, names: names, in: folder)
+    /// A further certificate of an authority, `authority` or `foreign`.
+    func make(
+        _ name: String, common: String, names: String, signer: String = "authority", key: String = "ec"
+    ) throws -> Pair {
+        try Self.make(name, common: common, names: names, signer: signer, key: key, in: folder)
     }
 
     private static func makeAuthority(_ name: String, in folder: String) throws -> String {
@@ -50,17 +56,20 @@ struct Certificates: Sendable {
     }
 
     private static func make(
-        _ name: String, common: String, names: String, in folder: String
+        _ name: String, common: String, names: String, signer: String = "authority", key: String = "ec",
+        in folder: String
     ) throws -> Pair {
         let path = "\(folder)/\(name)"
         try writeFile("\(path).ext", "subjectAltName=\(names)\n")
+        try Child.run(
+            [
+                "openssl", "req", "-newkey", key, "-nodes", "-subj", "/CN=\(common)", "-keyout",
+                "\(path).key", "-out",
+                "\(path).csr",
+            ] + (key == "ec" ? ["-pkeyopt", "ec_paramgen_curve:prime256v1"] : []))
         try Child.run([
-            "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-            "/CN=\(common)", "-keyout", "\(path).key", "-out", "\(path).csr",
-        ])
-        try Child.run([
-            "openssl", "x509", "-req", "-in", "\(path).csr", "-CA", "\(folder)/authority.crt", "-CAkey",
-            "\(folder)/authority.key", "-set_serial", "\(UInt32.random(in: 1...UInt32.max))", "-days", "30",
+            "openssl", "x509", "-req", "-in", "\(path).csr", "-CA", "\(folder)/\(signer).crt", "-CAkey",
+            "\(folder)/\(signer).key", "-set_serial", "\(UInt32.random(in: 1...UInt32.max))", "-days", "30",
             "-extfile", "\(path).ext", "-out",
             "\(path).crt",
         ])
