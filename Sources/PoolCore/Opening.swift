@@ -217,7 +217,10 @@ extension PoolCore {
     /// - Parameters:
     ///   - text: why.
     ///   - state: PostgreSQL's SQLSTATE when it said why itself; its clients are told at once then.
-    mutating func loginFailed(_ server: Handle<Server>, _ text: String, state: SQLState?) {
+    ///   - told: what they are told, where that is not just why.
+    mutating func loginFailed(
+        _ server: Handle<Server>, _ text: String, state: SQLState?, told: String? = nil
+    ) {
         let pool = servers[server].pool
         let database = Int(pools[pool].database)
         if databases[database].definition.loadBalanceHosts != .roundRobin {
@@ -248,7 +251,7 @@ extension PoolCore {
         }
         // Starting up is no reason to send anybody away; having no other server is.
         if let state, state != .cannotConnectNow, pools[pool].readyCount == 0 {
-            failWaiters(pool, state, text)
+            failWaiters(pool, state, told ?? text)
         }
     }
 

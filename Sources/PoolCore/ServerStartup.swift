@@ -180,7 +180,9 @@ extension PoolCore {
     }
 
     private mutating func wrongPasswordType(_ server: Handle<Server>) {
-        loginFailed(server, "wrong password type", state: .invalidPassword)
+        loginFailed(
+            server, "wrong password type", state: .invalidPassword,
+            told: "server login failed: wrong password type")
     }
 
     private mutating func sendPassword(_ server: Handle<Server>) {

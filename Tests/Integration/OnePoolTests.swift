@@ -197,7 +197,7 @@ import Testing
                             let value = "\(thread)-\(count)"
                             #expect(try client.query("select '\(value)'").value == value)
                         }
-                    } catch let error as PostgresError where error.sqlState.isEmpty {
+                    } catch let error as PostgresError where error.sqlState.isEmpty || error.isOfLogin {
                         // Its connection is gone without a word, as with any process that is killed.
                         lost.with { $0 += 1 }
                     }

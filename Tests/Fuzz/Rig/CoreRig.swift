@@ -337,23 +337,23 @@
             core.output.removeAll()
             for fault in core.checkInvariants() { complain(fault) }
             later += wake
-        if !wakesLater { wakeAll() }
+            if !wakesLater { wakeAll() }
             if !afterwards.isEmpty { tell(afterwards.removeFirst()) }
         }
 
-        /// Whether clients whose held input is asked for have to wait for `wakeAll`, as when there is more to
-    /// do in a turn of the worker.
-    public var wakesLater = false
-    private var later: [ConnectionID] = []
+        /// Whether clients whose held input is asked for have to wait for `wakeAll`, as when there is more
+        /// to do in a turn of the worker.
+        public var wakesLater = false
+        private var later: [ConnectionID] = []
 
-    /// Shows the held input that was asked for.
-    public func wakeAll() {
-        let woken = later
-        later = []
-        for connection in woken where isWaiting.remove(connection) != nil { show(connection) }
-    }
+        /// Shows the held input that was asked for.
+        public func wakeAll() {
+            let woken = later
+            later = []
+            for connection in woken where isWaiting.remove(connection) != nil { show(connection) }
+        }
 
-    private var afterwards: [Event] = []
+        private var afterwards: [Event] = []
 
         /// What has been posted since the last look.
         public func takePosted() -> [Post] {

@@ -6,7 +6,27 @@ struct PostgresError: Error, CustomStringConvertible, Equatable {
     /// Five characters, or empty when the message is libpq's own.
     var sqlState: String
     var message: String
+    /// It was said during the login.
+    private(set) var isOfLogin = false
     var description: String { "\(sqlState) \(message)" }
+
+    init(sqlState: String, message: String) {
+        self.sqlState = sqlState
+        self.message = message
+    }
+
+    /// What libpq says of a login that failed, with SQLSTATEs in front of the server's messages: the first
+    /// one is taken out.
+    init(login text: String) {
+        let mark = "FATAL:  "
+        self.init(sqlState: "", message: text)
+        isOfLogin = true
+        guard let fatal = text.firstRange(of: mark) else { return }
+        let rest = text[fatal.upperBound...]
+        guard rest.count > 7, rest.dropFirst(5).hasPrefix(": ") else { return }
+        sqlState = String(rest.prefix(5))
+        message = String(text[..<fatal.upperBound]) + rest.dropFirst(7)
+    }
 }
 
 /// The outcome of one statement.
@@ -35,7 +55,8 @@ final class Connection: @unchecked Sendable {
     let raw: OpaquePointer
     private(set) var notices: [String] = []
 
-    /// Connects with the given libpq parameters. Throws a `PostgresError` without SQLSTATE.
+    /// Connects with the given libpq parameters. Throws a `PostgresError`, with the SQLSTATE if the server
+    /// has said why.
     ///
     /// - Parameter afterAnswer: what happens between the first answer, which a client that wants TLS gets
     ///   before its handshake, and what the client does about it.
@@ -57,15 +78,19 @@ final class Connection: @unchecked Sendable {
             }, Unmanaged.passUnretained(self).toOpaque())
         let deadline = now() + Options.patience * 2
         var afterAnswer = afterAnswer
+        // So that errors of the login come with their SQLSTATE, for which there is no other place.
+        PQsetErrorVerbosity(raw, PQERRORS_VERBOSE)
         while true {
             switch PQconnectPoll(raw) {
-            case PGRES_POLLING_OK: return
+            case PGRES_POLLING_OK:
+                PQsetErrorVerbosity(raw, PQERRORS_DEFAULT)
+                return
             case PGRES_POLLING_READING:
                 try poll(POLLIN, until: deadline, "connecting")
                 try afterAnswer?()
                 afterAnswer = nil
             case PGRES_POLLING_WRITING: try poll(POLLOUT, until: deadline, "connecting")
-            default: throw PostgresError(sqlState: "", message: errorMessage)
+            default: throw PostgresError(login: errorMessage)
             }
         }
     }
