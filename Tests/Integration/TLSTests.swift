@@ -34,93 +34,7 @@ import Testing
 
     private static let isServerEncrypted = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
 
-    // MARK: - Modes
-
-    /// Which clients are let in, by what is asked of them and what they ask for.
-    @Test(arguments: Setup.once, ["disable", "allow", "prefer", "require"])
-    func clientModes(setup: Setup, mode: String) async throws {
-        try await withPooler(setup, Self.configuration(client: mode)) { pooler throws in
-            for (asked, encrypted) in [
-                ("disable", mode == "require" ? nil : false), ("prefer", mode != "disable"),
-                ("require", mode == "disable" ? nil : true), ("verify-full", mode == "disable" ? nil : true),
-            ] as [(String, Bool?)] {
-                guard let encrypted else {
-                    let error = #expect(throws: PostgresError.self) { try Self.connect(pooler, asked) }
-                    if asked == "disable" { #expect(error?.message.contains("SSL required") == true) }
-                    continue
-                }
-                let client = try Self.connect(pooler, asked)
-                #expect(try client.query("select 1").value == "1")
-                #expect((PQsslInUse(client.raw) == 1) == encrypted, "\(mode), \(asked)")
-                let row = try pooler.show("CLIENTS", tls: mode == "require").first {
-                    $0["database"] == "test"
-                }
-                #expect((row?["tls"]?.hasPrefix("TLSv1.") == true) == encrypted, "\(row ?? [:])")
-            }
-        }
-    }
-
-    /// How servers are reached, by what is asked of them.
-    @Test(arguments: Setup.once, ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"])
-    func serverModes(setup: Setup, mode: String) async throws {
-        try await withPooler(setup, Self.configuration(server: mode)) { pooler throws in
-            if mode == "disable" {
-                let error = #expect(throws: PostgresError.self) { try Self.connect(pooler, "disable") }
-                #expect(
-                    error?.message.contains("no encryption") == true
-                        || error?.message.contains("reject") == true)
-                return
-            }
-            let client = try Self.connect(pooler, "disable")
-            #expect(try client.query(Self.isServerEncrypted).value == "t")
-            let row = try pooler.show("SERVERS").first { $0["database"] == "test" }
-            #expect(row?["tls"]?.hasPrefix("TLSv1.3/") == true)
-        }
-    }
-
-    /// A PostgreSQL without TLS: those modes that can go on in plain do, the others say why not.
-    @Test(arguments: Setup.once, ["prefer", "require"])
-    func serversWithoutTLS(setup: Setup, mode: String) async throws {
-        let configuration = Configuration(settings: ["server_tls_sslmode": mode])
-        try await withPooler(setup, configuration) { pooler throws in
-            guard mode == "require" else {
-                #expect(try pooler.connect().query(Self.isServerEncrypted).value == "f")
-                return
-            }
-            let error = #expect(throws: PostgresError.self) { try pooler.connect() }
-            #expect(error?.message.contains("server refused SSL") == true)
-        }
-    }
-
-    /// A database may have settings of its own.
-    @Test(arguments: Setup.once)
-    func aDatabaseHasItsOwnSettings(setup: Setup) async throws {
-        let configuration = Self.configuration(server: "disable", database: "server_tls_sslmode=verify-full")
-        try await withPooler(setup, configuration) { pooler throws in
-            #expect(try Self.connect(pooler, "disable").query(Self.isServerEncrypted).value == "t")
-        }
-    }
-
     // MARK: - Certificates
-
-    /// A certificate of an authority that is not known, or for another host, is not accepted.
-    @Test(arguments: Setup.once)
-    func serversHaveToProveThemselves(setup: Setup) async throws {
-        let unknown = ["server_tls_ca_file": Self.files.foreignAuthority]
-        try await withPooler(setup, Self.configuration(server: "verify-ca", unknown)) { pooler throws in
-            let error = #expect(throws: PostgresError.self) { try Self.connect(pooler, "disable") }
-            #expect(
-                error?.message.contains("certificate verify failed") == true, "\(String(describing: error))")
-        }
-        var other = Self.configuration(server: "verify-full")
-        other.databases["test"] = "host=127.0.0.2 port=\(Postgres.encrypted.port) dbname=test"
-        other.databases["address"] = "host=127.0.0.1 port=\(Postgres.encrypted.port) dbname=test"
-        try await withPooler(setup, other) { pooler throws in
-            let client = try pooler.connect(
-                database: "address", user: "scram_user", password: Postgres.password)
-            #expect(try client.query(Self.isServerEncrypted).value == "t")
-        }
-    }
 
     /// A client that has to show a certificate, to us and we to PostgreSQL.
     @Test(arguments: Setup.once)
@@ -191,23 +105,6 @@ import Testing
     }
 
     // MARK: - Channel binding
-
-    @Test(arguments: Setup.transaction)
-    func channelBinding(setup: Setup) async throws {
-        let configuration = Self.configuration(client: "require", server: "require")
-        try await withPooler(setup, configuration) { pooler throws in
-            for mode in ["require", "prefer", "disable"] {
-                let client = try Self.connect(pooler, "require", ["channel_binding": mode])
-                #expect(try client.query("select 1").value == "1")
-            }
-        }
-        // Nothing is bound to in plain, and a client that insists is told so by its own library.
-        try await withPooler(setup, Self.configuration(client: "prefer")) { pooler throws in
-            #expect(throws: PostgresError.self) {
-                try Self.connect(pooler, "disable", ["channel_binding": "require"])
-            }
-        }
-    }
 
     /// A login is bound to the certificate that the client has been shown, not to one that has come into use
     /// meanwhile.
