@@ -121,6 +121,12 @@ func method(
         for user in ["two words", "@at", "+plus"] { #expect(method(rules, "x", user) == "md5") }
     }
 
+    @Test func ofTwoBackslashesOneGoesOnInTheNextLine() {
+        let (rules, said) = rules("local a\\\\\n\nlocal b all md5")
+        #expect(said.map(\.line) == [1])
+        #expect(method(rules, "b", "x") == "md5")
+    }
+
     @Test func otherFilesAreIncludedInTheirPlace() {
         let (rules, said) = rules(
             """

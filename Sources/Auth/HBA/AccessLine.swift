@@ -45,8 +45,10 @@ struct AccessLine {
         for part in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
             number += 1
             if !isContinued { (first, text) = (number, []) }
-            text += part.last == UInt8(ascii: "\r") ? part.dropLast() : part
-            isContinued = text.last == UInt8(ascii: "\\")
+            let part = part.last == UInt8(ascii: "\r") ? part.dropLast() : part
+            text += part
+            // A backslash in front of the one that was taken away says nothing.
+            isContinued = part.last == UInt8(ascii: "\\")
             if isContinued {
                 text.removeLast()
                 continue
