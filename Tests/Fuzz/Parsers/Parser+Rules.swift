@@ -96,7 +96,8 @@ extension Parser {
         let tail = Array("\n\nlocal all all trust\n".utf8)
         let longer = rules(input + tail, maps: maps, input: input).rules
         guard longer.rules.count == found.rules.rules.count + 1 else { return "a line behind them is lost" }
-        let lines = input.split(separator: 10, omittingEmptySubsequences: false).count
+        // What is included besides has two lines.
+        let lines = max(2, input.split(separator: 10, omittingEmptySubsequences: false).count)
         for said in found.diagnostics where !(1...lines).contains(said.line) || said.file == "etc/names" {
             return "it is said of \(said.file):\(said.line)"
         }

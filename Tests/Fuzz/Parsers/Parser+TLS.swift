@@ -31,8 +31,29 @@ extension Parser {
         channel.input = UnsafeRawBufferPointer(start: nil, count: 0)
     }
 
-    /// A byte that says which server it is, one with the size of pieces (0: all at once), and what a client
-    /// sends first.
+    /// A hello in one record, with all the lengths set right that are in front of its extensions.
+    private static func framed(_ hello: [UInt8]) -> [UInt8] {
+        var hello = hello
+        func set(_ count: Int, _ bytes: Int, at place: Int) {
+            for index in 0..<bytes {
+                hello[place + index] = UInt8(truncatingIfNeeded: count >> (8 * (bytes - 1 - index)))
+            }
+        }
+        guard hello.count > 44, hello.count < 1 << 14 else { return hello }
+        set(hello.count - 5, 2, at: 3)
+        set(hello.count - 9, 3, at: 6)
+        // The session, the suites, the compressions.
+        var place = 44 + Int(hello[43])
+        guard place + 2 < hello.count else { return hello }
+        place += 2 + (Int(hello[place]) << 8 | Int(hello[place + 1]))
+        guard place < hello.count else { return hello }
+        place += 1 + Int(hello[place])
+        if place + 2 <= hello.count { set(hello.count - place - 2, 2, at: place) }
+        return hello
+    }
+
+    /// A byte that says which server it is, and whether the hello is to be framed (128), one with the size of
+    /// pieces (0: all at once), and what a client sends first.
     static let flights = Parser(
         name: "flights",
         seeds: [
@@ -53,12 +74,13 @@ extension Parser {
             ]
     ) { input in
         guard input.count > 2 else { return nil }
-        let context = servers[Int(input[0]) % servers.count]
+        let context = servers[Int(input[0] & 0x7F) % servers.count]
         guard let session = TLSSession(context, channel) else { return "no memory" }
         defer { session.free() }
         var written = 0
         var fault: String?
-        feed(Array(input[2...]), pieceSize: input[1] == 0 ? .max : Int(input[1])) {
+        let hello = input[0] & 0x80 == 0 ? Array(input[2...]) : framed(Array(input[2...]))
+        feed(hello, pieceSize: input[1] == 0 ? .max : Int(input[1])) {
             let progress = session.shakeHands()
             written += channel.output.count
             channel.emptyOutput()

@@ -65,9 +65,17 @@ struct RecordScript {
 
     private mutating func seal(_ type: UInt8, _ body: [UInt8], padding: Int = 0) {
         guard let record = sealer?.seal(type, body, padding: padding) else { return }
-        if type == 23 { written += body } else { isGood = false }
+        // Zeros at the end are padding: in front of them is the type, whoever was to read it there.
+        note(type == 0 ? body : body + [type], record)
         // Some empty records in a row are too many.
-        if body.isEmpty || body.count + padding > 16_384 { isGood = false }
+        if type == 0 || body.isEmpty || body.count + padding > 16_384 { isGood = false }
+    }
+
+    /// Notes what a record says, given what was sealed.
+    private mutating func note(_ inner: [UInt8], _ record: [UInt8]) {
+        let end = inner.lastIndex { $0 != 0 } ?? 0
+        let (type, body) = (inner.isEmpty ? 0 : inner[end], Array(inner[..<end]))
+        if type == 23 { written += body } else { isGood = false }
         if type == 21, body.count == 2, body[1] == 0 { goodbyes.insert(written.count) }
         records.append(record)
     }
