@@ -145,7 +145,9 @@ import Testing
                 "server_tls_cert_file": place.certificate, "auth_type": "trust",
             ]
             let pairs = try (0..<2).map {
-                try Self.files.make("towards-\($0)", common: "cert_user", names: "DNS:cert_user.test")
+                try Self.files.make(
+                    "towards-\(setup.backend)-\(setup.workers)-\($0)", common: "cert_user",
+                    names: "DNS:cert_user.test")
             }
             try place.put(pairs[0])
             var configuration = Self.configuration(place, more)

@@ -205,7 +205,7 @@ import Testing
         let far = [rigs[1].client(), rigs[1].client()]
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
         for post in rigs[0].takePosted() { try rigs[1].take(post) }
-        rigs.forEach { $0.advance(milliseconds: 3) }
+        rigs.forEach { $0.advance(milliseconds: 6) }
         // The first has a server asked for; for the second it will be asked for in a millisecond.
         for client in far { rigs[1].receive(client, Send.query("select 1")) }
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
