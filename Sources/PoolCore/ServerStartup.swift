@@ -322,7 +322,10 @@ extension PoolCore {
         tellWelcome(pool)
     }
 
+    /// Welcomes those who wait for it, if it is known with what: whoever sends us a client or a server may
+    /// not know either, after RECONNECT.
     mutating func welcomeWaiters(_ pool: Handle<Pool>) {
+        guard pools[pool].welcomeMessages != 0 else { return }
         while !pools[pool].welcomeWaiters.isEmpty { welcome(pools[pool].welcomeWaiters.first) }
     }
 

@@ -60,6 +60,22 @@ import Testing
         #expect(rigs[0].core.ledger.clientCount == rigs.reduce(0) { $0 + $1.core.clients.count })
     }
 
+    /// After RECONNECT nobody knows what clients are welcomed with until a server has said so: not who is
+    /// sent a client either.
+    @Test func aClientThatComesIsNoReasonToWelcomeOthersWithNothing() throws {
+        let rigs = workers(2, "default_pool_size = 20")
+        _ = rigs[0].session()
+        for rig in rigs { rig.tell(.order(Order(epoch: 1, kind: .reconnect))) }
+        let late = rigs[1].client()
+        rigs[0].tell(.order(Order(epoch: 2, kind: .drain)))
+        #expect(try carry(rigs).contains { $0.worker == 1 })
+        #expect(rigs[1].state(of: late) == .waitingForWelcome)
+        _ = rigs[1].server()
+        let messages = rigs[1].messages(late)
+        #expect(messages.last?.type == "Z")
+        #expect(messages.contains { $0.type == "S" && $0.body.starts(with: Array("server_version".utf8)) })
+    }
+
     /// All clients find the same homes, whichever worker accepts them; a large pool has no homes.
     @Test(arguments: [(1, 1), (4, 1), (8, 2), (100, 4)])
     func allWorkersKnowTheSameHomes(size: Int, homes: Int) throws {
