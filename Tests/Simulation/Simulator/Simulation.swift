@@ -103,6 +103,8 @@ extension World {
         }
         // Longer than any timeout that is left at its default.
         _ = run(nanoseconds: setup.hasFaults ? 20_000_000_000 : 5_000_000_000) { false }
+        // An order may have been given a moment ago.
+        _ = run(nanoseconds: 1_000_000_000) { living.allSatisfy { $0.control.isEmpty } }
         for worker in living where worker.incarnation == 1 && worker.acknowledged.count != Int(ordered) {
             fail("of \(ordered) orders are acknowledged: \(worker.acknowledged.sorted())")
         }
