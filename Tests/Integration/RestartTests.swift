@@ -165,7 +165,17 @@ import Testing
     }
 
     /// Why a program may not take over.
-    enum Fault: CaseIterable { case fails, isMissing, crashes, hasABrokenConfiguration, cannotShare }
+    enum Fault: CaseIterable {
+        case fails, isMissing, crashesAtOnce, hangs, crashes, hasABrokenConfiguration, cannotShare
+    }
+
+    /// A program beside the pooler, and the command that restarts into it.
+    private func restart(_ pooler: Pooler, into lines: String) throws -> String {
+        let script = "\(pooler.folder)/program"
+        try writeFile(script, "#!/bin/sh\n\(lines)\n")
+        chmod(script, 0o755)
+        return "RESTART '\(script)'"
+    }
 
     @Test(.enabled(if: Options.isOurs), arguments: Setup.transaction, Fault.allCases)
     func aProgramThatCannotTakeOverChangesNothing(setup: Setup, fault: Fault) async throws {
@@ -179,18 +189,18 @@ import Testing
             switch fault {
             case .fails: (command, reason) = ("RESTART '/bin/false'", "exited with status 1")
             case .isMissing: (command, reason) = ("RESTART '/no/such/program'", "No such file or directory")
+            case .crashesAtOnce:
+                (command, reason) = (try restart(pooler, into: "kill -SEGV $$"), "killed by signal 11")
+            case .hangs:
+                (command, reason) = (try restart(pooler, into: "exec sleep 600"), "did not answer within")
             case .crashes:
-                let script = "\(pooler.folder)/crashing"
-                try writeFile(
-                    script,
-                    """
-                    #!/bin/sh
-                    [ "$1" = --preflight ] || export PGSLUICE_TEST=1 PGSLUICE_TEST_RESTART=crash
-                    exec \(Folder.binary) "$@"
-
-                    """)
-                chmod(script, 0o755)
-                (command, reason) = ("RESTART '\(script)'", "crashed")
+                command = try restart(
+                    pooler,
+                    into: """
+                        [ "$1" = --preflight ] || export PGSLUICE_TEST=1 PGSLUICE_TEST_RESTART=crash
+                        exec \(Folder.binary) "$@"
+                        """)
+                reason = "crashed"
             case .hasABrokenConfiguration:
                 try pooler.rewrite { $0.settings["pool_mode"] = "nonsense" }
                 reason = "pool_mode"
@@ -198,8 +208,10 @@ import Testing
                 try pooler.rewrite { $0.settings["max_pools"] = "64" }
                 reason = "max_pools"
             }
-            for _ in 0..<2 {
-                let error = #expect(throws: PostgresError.self) { try console.query(command) }
+            for _ in 0..<(fault == .hangs ? 1 : 2) {
+                let error = #expect(throws: PostgresError.self) {
+                    try console.query(command, within: Options.patience + 10)
+                }
                 #expect(error?.message.hasPrefix("restart failed: ") == true)
                 #expect(error?.message.contains(reason) == true, "\(error?.message ?? "no error")")
             }
