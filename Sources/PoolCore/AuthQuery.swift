@@ -14,8 +14,7 @@ extension PoolCore {
     ///
     /// - Returns: whether the login goes on, or ends, without the caller.
     mutating func lookUp(_ client: Handle<Client>) -> Bool {
-        guard let login = clientLogins[client], !isJudgedOutside(client, login),
-            let plan = lookupPlan(login)
+        guard let login = clientLogins[client], let plan = lookupPlan(login), !isJudgedOutside(client, login)
         else { return false }
         if let found = rememberedUser(login) {
             clientLogins[client]?.isFromCache = true

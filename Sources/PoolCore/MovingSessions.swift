@@ -28,8 +28,8 @@ extension PoolCore {
             && other.closingStatements.isEmpty && other.cancelsInFlight == 0 && !other.isReplication
             && clientEncryptions[client] == nil && !holdsSession(of: server)
             && ours.bodyRemaining == 0 && !ours.awaitsReplies && !ours.awaitsPrelude && !ours.isCancelled
-            // What has been counted would be counted again where it is seen anew: a message of which the end
-            // has not come, or that was held while the client waited.
+            // A request that was held while the client waited has been counted, and would be again where it
+            // is seen anew.
             && ours.queryStart == 0
             && !isPaused(other.pool)
     }

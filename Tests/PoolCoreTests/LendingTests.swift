@@ -356,16 +356,21 @@ import Testing
         #expect(rigs[1].connecting.count == 1)
     }
 
-    /// A server that was on its way when everything was to be replaced is not used any more.
-    @Test func anOrderOvertakesAServerOnItsWay() throws {
+    /// The first worker has offered its only server to the second, which has not looked yet.
+    private func serverOnItsWay() throws -> (rigs: [Rig], post: Rig.Post) {
         let rigs = workers(2, "default_pool_size = 1")
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
         rigs[0].advance(milliseconds: 6)
-        let posts = rigs[0].takePosted().filter { $0.peer != nil }
+        return (rigs, try #require(rigs[0].takePosted().first { $0.peer != nil }))
+    }
+
+    /// A server that was on its way when everything was to be replaced is not used any more.
+    @Test func anOrderOvertakesAServerOnItsWay() throws {
+        let (rigs, post) = try serverOnItsWay()
         rigs[1].tell(.order(Order(epoch: 7, kind: .reconnect)))
-        let connection = try #require(try rigs[1].take(posts[0]))
+        let connection = try #require(try rigs[1].take(post))
         #expect(!rigs[1].isOpen(connection))
         #expect(rigs[1].connecting.count == 1)
         rigs[0].tell(.order(Order(epoch: 7, kind: .reconnect)))
@@ -376,15 +381,10 @@ import Testing
 
     /// A pause is over when the last server has left, not when it is next time for upkeep.
     @Test func aPauseDoesNotWaitForUpkeepWhenAServerHasLeft() throws {
-        let rigs = workers(2, "default_pool_size = 1")
-        _ = rigs[0].session()
-        _ = rigs[1].client()
-        for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 6)
-        let posts = rigs[0].takePosted().filter { $0.peer != nil }
+        let (rigs, post) = try serverOnItsWay()
         rigs[0].tell(.order(Order(epoch: 7, kind: .pause)))
         #expect(rigs[0].acknowledged.isEmpty)
-        _ = try rigs[1].take(posts[0])
+        _ = try rigs[1].take(post)
         rigs[0].advance(milliseconds: 6)
         #expect(rigs[0].acknowledged == [7])
     }
