@@ -164,10 +164,12 @@ let package = Package(
         tests("Integration", ["CLibPQ", "CShared", "Base", "SharedState", "sluicectl"]),
 
         .target(
-            name: "BenchmarkSupport", dependencies: ["Base", "CLinux", "System"],
+            name: "BenchmarkSupport",
+            dependencies: ["Base", "CLinux", "Config", "COpenSSL", "System", "TLS"],
             path: "Tests/Benchmarks/Support",
             swiftSettings: testRules),
-        benchmark("NullPostgres", ["Base", "BenchmarkSupport", "CLinux", "System"]),
+        benchmark(
+            "NullPostgres", ["Base", "BenchmarkSupport", "CLinux", "COpenSSL", "Config", "System", "TLS"]),
         benchmark("Forwarder", ["BenchmarkSupport", "CLinux"]),
         benchmark(
             "LoadGenerator",

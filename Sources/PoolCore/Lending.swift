@@ -10,14 +10,19 @@ extension PoolCore {
     /// How much longer somebody elsewhere must have waited than the first one here to be served before: half
     /// as long as one waits in this pool, within these bounds. Where many wait, the first ones of two workers
     /// have waited about equally long, and which of them longer is chance: it would send the servers back
-    /// and forth. Not more than half, or the slack of each worker would lengthen the waits that make the
-    /// other's.
-    private static var fairnessSlack: ClosedRange<UInt64> { 2_000_000...20_000_000 }
-    /// How long a server that was lent to this worker serves it, and how long one rests for the clients here,
-    /// before it is lent on, unless somebody has waited for as long: a lend costs as much as a few queries. A
-    /// shorter rest says nothing, as clients on a busy machine do not run for as long now and then; all their
-    /// servers would go where somebody waits for a millisecond, and would have to come back.
-    private static var shortestStay: UInt64 { 5_000_000 }
+    /// and forth. So would a worker that has no processor for a few milliseconds now and then, whose clients
+    /// have all waited for as long when it goes on. Not more than half, or the slack of each worker would
+    /// lengthen the waits that make the other's.
+    private static var fairnessSlack: ClosedRange<UInt64> { 5_000_000...20_000_000 }
+    /// How long a server that was lent to this worker serves it before it is lent on: a lend costs as much
+    /// as a few queries.
+    private static var shortestStay: UInt64 { 2_000_000 }
+    /// How long a free server rests for the clients here while somebody waits elsewhere. A shorter rest says
+    /// nothing, as clients on a busy machine do not run for as long now and then; all their servers would go
+    /// where somebody always waits for a millisecond, and they would have to ask for them back.
+    private static var longestRest: UInt64 { 50_000_000 }
+    /// How long somebody waits elsewhere at most, unless that is usual, while a server rests here.
+    private static var longestDetour: UInt64 { 5_000_000 }
     /// How long an offer stands at most: a worker that runs takes what it is sent within a turn.
     private static var longestTransfer: UInt64 { 3_000_000_000 }
     /// How long a pool lends nothing after a message found no room.
@@ -33,21 +38,29 @@ extension PoolCore {
             let own = firstWaiter(pool)
             let elsewhere = longestWaiting(pool, others)
             if own.isNone, elsewhere == nil { break }
-            guard let server = freeServer(pool) else { break }
             if let elsewhere {
-                let time = lendingTime(of: server, since: elsewhere.since, ahead: own)
-                if own.isNone, now < time {
+                let spare = spareServer(pool)
+                guard vet(spare) else { continue }
+                let time = lendingTime(of: spare, since: elsewhere.since, ahead: own)
+                if now >= time {
+                    lend(spare, to: elsewhere.worker)
+                    continue
+                }
+                if own.isNone {
                     lendNothing(pool, until: time)
                     break
                 }
-                if now >= time {
-                    lend(server, to: elsewhere.worker)
-                    continue
-                }
             }
+            guard let server = freeServer(pool) else { break }
             give(server, to: own)
         }
         openServers(pool)
+    }
+
+    /// Of the free servers the one that has rested longest: it is missed least here.
+    private func spareServer(_ pool: Handle<Pool>) -> Handle<Server> {
+        let (first, last) = (pools[pool].idle.first, pools[pool].idle.last)
+        return servers[first].lastActivity < servers[last].lastActivity ? first : last
     }
 
     /// When a free server is to be lent to somebody who has waited elsewhere since then, though a client
@@ -65,9 +78,10 @@ extension PoolCore {
         }
         // Whoever has just been done with it is likely to want it back at once; but somebody may have waited
         // long enough, and a server that rests longer is of no use here.
-        let rested = min(since, servers[server].lastActivity) &+ max(usual, PoolCore.shortestStay)
-        guard isNew else { return rested }
-        return min(max(rested, servers[server].borrowedAt &+ PoolCore.shortestStay), since &+ longest)
+        let time = min(
+            since &+ max(usual, PoolCore.longestDetour), servers[server].lastActivity &+ PoolCore.longestRest)
+        guard isNew else { return time }
+        return min(max(time, servers[server].borrowedAt &+ PoolCore.shortestStay), since &+ longest)
     }
 
     /// A client that has waited is about to be served.

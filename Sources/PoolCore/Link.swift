@@ -42,18 +42,25 @@ extension PoolCore {
     mutating func freeServer(_ pool: Handle<Pool>) -> Handle<Server>? {
         while !pools[pool].idle.isEmpty {
             let server = pools[pool].idle.first
-            if servers[server].needsClose {
-                closeServer(server, reason: "database configuration changed")
-            } else if isTooOld(server) {
-                pools[pool].lastLifetimeClose = now
-                closeServer(server, reason: "server lifetime over")
-            } else if needsTest(server) {
-                startTest(server, isReset: false)
-            } else {
-                return server
-            }
+            if vet(server) { return server }
         }
         return nil
+    }
+
+    /// Whether a free server can be used right now. One that is not to be used any more is closed, and one
+    /// that has rested for too long is tested.
+    mutating func vet(_ server: Handle<Server>) -> Bool {
+        if servers[server].needsClose {
+            closeServer(server, reason: "database configuration changed")
+        } else if isTooOld(server) {
+            pools[servers[server].pool].lastLifetimeClose = now
+            closeServer(server, reason: "server lifetime over")
+        } else if needsTest(server) {
+            startTest(server, isReset: false)
+        } else {
+            return true
+        }
+        return false
     }
 
     /// Whether a free server has rested so long that it is asked whether it is still there. One that has just

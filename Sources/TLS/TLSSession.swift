@@ -71,6 +71,8 @@ public struct TLSSession: BitwiseCopyable {
             let result = unsafe SSL_read_ex(pointer, room.baseAddress! + count, room.count - count, &part)
             if result == 1 {
                 count += part
+                // Most often that was all: to ask once more costs as much as half of a record.
+                if unsafe channel.input.isEmpty && SSL_has_pending(pointer) == 0 { break }
                 continue
             }
             let end = unsafe copenssl_result(pointer, result)

@@ -30,7 +30,7 @@ import Testing
             if isQuiet, !hasRested {
                 hasRested = true
                 isQuiet = false
-                rigs.forEach { $0.advance(milliseconds: 6) }
+                rigs.forEach { $0.advance(milliseconds: 11) }
             }
         }
         return lent
@@ -197,6 +197,23 @@ import Testing
         #expect(try carry(rigs).count == 1)
     }
 
+    /// A server that nobody here has wanted for long goes at once, before one that has just been used.
+    @Test func theServerThatHasRestedLongestIsLent() throws {
+        let rigs = workers(2, "default_pool_size = 2")
+        let (first, cold) = rigs[0].session()
+        rigs[0].receive(first, Send.query("begin"))
+        let second = rigs[0].client()
+        rigs[0].receive(second, Send.query("select 1"))
+        let warm = rigs[0].server()
+        rigs[0].receive(cold, Send.complete("BEGIN") + Send.ready())
+        rigs[0].advance(milliseconds: 51)
+        rigs[0].receive(warm, Send.complete("SELECT 1") + Send.ready())
+        _ = rigs[1].client()
+        for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        #expect(rigs[0].record(of: cold)?.state == .lending)
+        #expect(rigs[0].record(of: warm)?.state == .idle)
+    }
+
     /// A worker that wanted to ask for a server a moment ago, and now keeps one for a moment, waits for two
     /// times; the end of the first must not be taken for the end of both.
     @Test func aServerThatIsKeptIsLentThoughAnotherPauseEndsFirst() throws {
@@ -205,19 +222,20 @@ import Testing
         let far = [rigs[1].client(), rigs[1].client()]
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
         for post in rigs[0].takePosted() { try rigs[1].take(post) }
-        rigs.forEach { $0.advance(milliseconds: 6) }
+        rigs.forEach { $0.advance(milliseconds: 11) }
         // The first has a server asked for; for the second it will be asked for in a millisecond.
         for client in far { rigs[1].receive(client, Send.query("select 1")) }
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
+        rigs[0].advance(milliseconds: 10)
         let post = try #require(rigs[0].takePosted().first { $0.peer != nil })
         let lent = try #require(try rigs[1].take(post))
         rigs[0].receive(near, Send.query("select 2"))
         for _ in far { rigs[1].receive(lent, Send.complete("SELECT 1") + Send.ready()) }
-        // What has come stays for five milliseconds.
+        // What has come stays until somebody has waited for ten milliseconds.
         #expect(rigs[1].record(of: lent)?.state == .idle)
         rigs[1].advance(milliseconds: 2)
         #expect(rigs[1].record(of: lent)?.state == .idle)
-        rigs[1].advance(milliseconds: 4)
+        rigs[1].advance(milliseconds: 20)
         #expect(rigs[1].takePosted().contains { $0.peer != nil })
     }
 
@@ -269,7 +287,7 @@ import Testing
         _ = rigs[1].client()
         let posts = rigs[1].takePosted()
         for post in posts { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 6)
+        rigs[0].advance(milliseconds: 11)
         #expect(rigs[0].takePosted().contains { $0.peer != nil })
         #expect(rigs[0].record(of: server)?.state == .lending)
         #expect(rigs[0].core.ledger.reclaim(worker: 1))
@@ -302,7 +320,7 @@ import Testing
         _ = rigs[0].session()
         let other = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 6)
+        rigs[0].advance(milliseconds: 11)
         let posts = rigs[0].takePosted().filter { $0.peer != nil }
         #expect(rigs[1].core.ledger.reclaim(worker: 0))
         let connection = try #require(try rigs[1].take(posts[0]))
@@ -328,7 +346,7 @@ import Testing
         let beat = rigs[1].core.now / 1000
         rigs[0].core.segment.worker(1).beat(beat)
         rigs[0].run(client, server, "commit")
-        rigs[0].advance(milliseconds: 6)
+        rigs[0].advance(milliseconds: 11)
         #expect(rigs[0].record(of: server)?.state == .lending)
         let post = try #require(rigs[0].takePosted().first { $0.peer != nil })
         rigs[0].advance(milliseconds: 2500)
@@ -362,7 +380,7 @@ import Testing
         _ = rigs[0].session()
         _ = rigs[1].client()
         for post in rigs[1].takePosted() { try rigs[0].take(post) }
-        rigs[0].advance(milliseconds: 6)
+        rigs[0].advance(milliseconds: 11)
         return (rigs, try #require(rigs[0].takePosted().first { $0.peer != nil }))
     }
 
@@ -385,7 +403,7 @@ import Testing
         rigs[0].tell(.order(Order(epoch: 7, kind: .pause)))
         #expect(rigs[0].acknowledged.isEmpty)
         _ = try rigs[1].take(post)
-        rigs[0].advance(milliseconds: 6)
+        rigs[0].advance(milliseconds: 11)
         #expect(rigs[0].acknowledged == [7])
     }
 

@@ -45,7 +45,8 @@ public struct TLSSettings: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - usesBundle: Without a file of authorities the system's bundle counts.
-    mutating func load(usesBundle: Bool, read: (String) -> [UInt8]?) {
+    ///   - read: what is in the file at a path; `nil` when it cannot be read.
+    public mutating func load(usesBundle: Bool, read: (String) -> [UInt8]?) {
         guard mode != .disable else { return }
         key = keyFile.isEmpty ? [] : read(keyFile) ?? []
         certificate = certificateFile.isEmpty ? [] : read(certificateFile) ?? []

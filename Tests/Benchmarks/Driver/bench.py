@@ -166,10 +166,17 @@ class Bench:
         return self._load(scenario, {"tls": 1}, settings=certificate.settings())
 
     def _tls(self, scenario):
-        """TLS between client and pooler, and between pooler and PostgreSQL."""
+        """TLS between client and pooler, and between pooler and server."""
         certificate = credentials.Certificate(self._own_folder())
+        return self._encrypted(scenario, certificate, load.NullServer(self.null_postgres, certificate))
+
+    def _tls_postgres(self, scenario):
+        certificate = credentials.Certificate(self._own_folder())
+        return self._encrypted(scenario, certificate, RealServer(self._own_folder(), certificate))
+
+    def _encrypted(self, scenario, certificate, server):
         with ExitStack() as stack:
-            server = stack.enter_context(RealServer(self._own_folder(), certificate))
+            server = stack.enter_context(server)
             poolers = self.poolers(
                 stack,
                 server.port,

@@ -14,10 +14,11 @@ class NullServer:
 
     database = "bench"
 
-    def __init__(self, program):
-        self.process = subprocess.Popen(
-            command([program], cores()["server"]), stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, program, certificate=None):
+        words = [program]
+        if certificate:
+            words += ["--certificate", certificate.path, "--key", certificate.key_path]
+        self.process = subprocess.Popen(command(words, cores()["server"]), stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("listening "):
             raise Failed("NullPostgres does not start")

@@ -1,9 +1,14 @@
 import BenchmarkSupport
+import TLS
 
 /// One client of the server.
 struct Connection {
     /// Where the conversation is.
     var session: NullSession
+    /// The encryption, once it was asked for.
+    var encryption: TLSSession?
+    /// Whether the handshake is over.
+    var isEncrypted = false
     /// The beginning of a message whose end has not come, or messages that wait until all is sent.
     var rest: [UInt8] = []
     /// Replies the peer had no room for; they go before `bigOffset`'s.

@@ -13,6 +13,8 @@ struct Main {
                 ("host", "HOST: address to listen on, or a folder for a Unix socket (127.0.0.1)"),
                 ("port", "PORT: 0 takes a free one (0)"),
                 ("auth", "METHOD: trust or md5 (trust)"),
+                ("certificate", "FILE: for clients that want TLS (none)"),
+                ("key", "FILE: of the certificate"),
             ])
         let authentication: NullSession.Authentication
         switch arguments.text("auth", default: "trust") {
@@ -30,7 +32,11 @@ struct Main {
         let port = arguments.number("port", default: 0, in: 0...65_535)
         let listener = Socket.listen(on: Socket.Address(host: host, port: port))
         announce("listening \(host.hasPrefix("/") ? port : Int(Socket.port(of: listener)))")
-        var server = Server(listener: listener, authentication: authentication)
+        let certificate = arguments.text("certificate", default: "")
+        let key = arguments.text("key", default: "")
+        let encryption =
+            certificate.isEmpty ? nil : Encryption(certificateFile: certificate, keyFile: key)
+        var server = Server(listener: listener, authentication: authentication, encryption: encryption)
         server.run()
     }
 }

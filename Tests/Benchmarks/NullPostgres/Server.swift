@@ -1,11 +1,14 @@
 import Base
 import BenchmarkSupport
 import Glibc
+import TLS
 
 /// Serves all connections on one thread: reads what is there, answers all of it, writes once.
 struct Server: ~Copyable {
     private let listener: Int32
     private let authentication: NullSession.Authentication
+    /// For clients that want TLS, if there is a certificate.
+    private let encryption: Encryption?
     private let replies = Replies()
     private let poller = Poller()
     /// By descriptor.
@@ -15,9 +18,10 @@ struct Server: ~Copyable {
     private var received = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
     private var nextProcessID: UInt32 = 1
 
-    init(listener: Int32, authentication: NullSession.Authentication) {
+    init(listener: Int32, authentication: NullSession.Authentication, encryption: Encryption?) {
         self.listener = listener
         self.authentication = authentication
+        self.encryption = encryption
         poller.addLevelTriggered(listener, token: UInt64(listener))
     }
 
@@ -62,9 +66,37 @@ struct Server: ~Copyable {
             if count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR) { return end(fd) }
             if count < 0 { return }
             let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(received)[..<count])
-            guard answer(bytes, of: fd) else { return end(fd) }
+            guard take(bytes, of: fd) else { return end(fd) }
             guard connections[Int(fd)]!.isFlushed else { return }
             if count < received.count, !hasEnded { return }
+        }
+    }
+
+    /// Answers what came, decrypted if it has to be; `false` when the connection is done.
+    private mutating func take(_ bytes: UnsafeRawBufferPointer, of fd: Int32) -> Bool {
+        guard let encryption else { return answer(bytes, of: fd) }
+        guard let session = connections[Int(fd)]!.encryption else {
+            guard bytes.elementsEqual(Encryption.request) else { return answer(bytes, of: fd) }
+            connections[Int(fd)]!.encryption = encryption.session()
+            return Socket.send(fd, "S", 1) == 1
+        }
+        encryption.channel.input = bytes
+        if !connections[Int(fd)]!.isEncrypted {
+            switch session.shakeHands() {
+            case .waiting: return sendRecords(fd, more: false)
+            case .failed: return false
+            case .done: connections[Int(fd)]!.isEncrypted = true
+            }
+            guard sendRecords(fd, more: false) else { return false }
+        }
+        while true {
+            switch session.read(encryption.channel) {
+            case .bytes(let count):
+                let plain = UnsafeRawBufferPointer(rebasing: encryption.channel.plain[..<count])
+                guard answer(plain, of: fd) else { return false }
+            case .empty: return true
+            case .end, .broken: return false
+            }
         }
     }
 
@@ -95,6 +127,7 @@ struct Server: ~Copyable {
                 _ = send(fd, more: false)
                 return false
             case .bigAnswer(let start):
+                if connections[Int(fd)]!.encryption != nil { stop("big answers are not encrypted here") }
                 connections[Int(fd)]!.bigOffset = start
                 guard send(fd, more: true), sendBig(fd) else { return false }
                 if !connections[Int(fd)]!.isFlushed {
@@ -113,12 +146,22 @@ struct Server: ~Copyable {
     /// Sends the output; what does not fit is kept for later.
     private mutating func send(_ fd: Int32, more: Bool) -> Bool {
         guard output.count > 0 else { return true }
-        let count = Socket.send(fd, output.baseAddress, output.count, more: more)
+        let bytes = UnsafeRawBufferPointer(start: output.baseAddress, count: output.count)
+        guard let session = connections[Int(fd)]!.encryption else { return send(bytes, to: fd, more: more) }
+        return session.write(bytes) && sendRecords(fd, more: more)
+    }
+
+    /// Sends what a session has written.
+    private mutating func sendRecords(_ fd: Int32, more: Bool) -> Bool {
+        let records = encryption!.channel.output
+        defer { encryption!.channel.emptyOutput() }
+        return records.isEmpty || send(records, to: fd, more: more)
+    }
+
+    private mutating func send(_ bytes: UnsafeRawBufferPointer, to fd: Int32, more: Bool) -> Bool {
+        let count = Socket.send(fd, bytes.baseAddress!, bytes.count, more: more)
         if count < 0, errno != EAGAIN { return false }
-        let sent = max(count, 0)
-        if sent < output.count {
-            connections[Int(fd)]!.unsent += (sent..<output.count).map { output[$0] }
-        }
+        connections[Int(fd)]!.unsent += bytes[max(count, 0)...]
         return true
     }
 
@@ -157,6 +200,7 @@ struct Server: ~Copyable {
     }
 
     private mutating func end(_ fd: Int32) {
+        connections[Int(fd)]!.encryption?.free()
         connections[Int(fd)] = nil
         close(fd)
     }
