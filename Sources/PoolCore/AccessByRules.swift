@@ -10,12 +10,19 @@ extension PoolCore {
 
     /// Looks for the rule of a login, and goes on with its method.
     mutating func authenticateByRules(_ client: Handle<Client>, _ login: ClientLogin) {
-        guard let rule = accessRules.first(for: accessRequest(client, login)) else {
-            return refuse(client, .noMethod)
+        let rule: AccessRule
+        switch accessRules.judge(accessRequest(client, login)) {
+        case .none: return refuse(client, .noMethod)
+        case .undecided(let rule): return refuseWithoutGroups(client, login, rule)
+        case .rule(let found): rule = found
         }
         guard rule.method != .reject else { return refuse(client, .rejected) }
-        if let demand = rule.certificate, !hasCertificate(client, login, demand, rule) {
-            return refuse(client, .authentication(.certificate, user: text(login.userName)))
+        if let demand = rule.certificate {
+            switch hasCertificate(client, login, demand, rule) {
+            case true: break
+            case false: return refuse(client, .authentication(.certificate, user: text(login.userName)))
+            case nil: return refuseWithoutGroups(client, login, rule)
+            }
         }
         var login = login
         switch rule.method {
@@ -30,6 +37,7 @@ extension PoolCore {
         case .pam: login.method = .pam
         }
         login.judge = PoolCore.judge(by: rule)
+        login.groups = nil
         clientLogins[client] = login
         // The rule has been chosen, and its method is never hba again.
         authenticate(client)
@@ -42,13 +50,13 @@ extension PoolCore {
         switch login.method {
         case .ldap, .pam: return true
         case .hba:
-            let method = accessRules.first(for: accessRequest(client, login))?.method
-            return method == .ldap || method == .pam
+            guard case .rule(let rule) = accessRules.judge(accessRequest(client, login)) else { return false }
+            return rule.method == .ldap || rule.method == .pam
         case .any, .trust, .plain, .md5, .scramSHA256, .cert: return false
         }
     }
 
-    private func accessRequest(_ client: Handle<Client>, _ login: ClientLogin) -> AccessRequest {
+    func accessRequest(_ client: Handle<Client>, _ login: ClientLogin) -> AccessRequest {
         let origin = clientOrigins[client]
         // Both names of the console mean the same, so a rule for either is a rule for it.
         let names =
@@ -57,36 +65,47 @@ extension PoolCore {
             databases: names, user: login.userName,
             isPhysicalReplication: clients[client].replication == .physical, isLocal: origin?.isUnix ?? false,
             isEncrypted: clientEncryptions[client] != nil,
-            address: origin.flatMap { $0.isUnix ? nil : NetworkAddress($0.address) })
+            address: origin.flatMap { $0.isUnix ? nil : NetworkAddress($0.address) }, groups: login.groups)
     }
 
     /// The user that the kernel says is at the other end of the Unix socket.
     private mutating func authenticateByPeer(
         _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule
     ) {
-        guard let origin = clientOrigins[client], origin.isUnix, !origin.peerUserName.isEmpty,
-            login.isKnown, rule.allows([origin.peerUserName], as: login.userName)
+        guard let origin = clientOrigins[client], origin.isUnix, !origin.peerUserName.isEmpty, login.isKnown
         else { return refuse(client, .peer) }
-        authenticated(client)
+        switch rule.allows([origin.peerUserName], as: login.userName, memberOf: login.groups) {
+        case true: authenticated(client)
+        case false: refuse(client, .peer)
+        case nil: refuseWithoutGroups(client, login, rule)
+        }
     }
 
     /// A certificate that names the user, or by a rule's map somebody who may log in as the user.
     mutating func authenticateByCertificate(
         _ client: Handle<Client>, _ login: ClientLogin, _ rule: AccessRule?
     ) {
-        let names = clientEncryptions[client]?.verifiedNames ?? []
-        guard login.isKnown, rule?.allows(names, as: login.userName) ?? names.contains(login.userName)
-        else { return refuse(client, .authentication(.certificate, user: text(login.userName))) }
-        authenticated(client)
+        let fault = LoginFault.authentication(.certificate, user: text(login.userName))
+        guard login.isKnown else { return refuse(client, fault) }
+        guard let rule else {
+            let names = clientEncryptions[client]?.verifiedNames ?? []
+            return names.contains(login.userName) ? authenticated(client) : refuse(client, fault)
+        }
+        switch hasCertificate(client, login, .namesUser, rule) {
+        case true: authenticated(client)
+        case false: refuse(client, fault)
+        case nil: refuseWithoutGroups(client, login, rule)
+        }
     }
 
+    /// Whether the client has the certificate that is demanded; `nil` when groups decide that are not known.
     private func hasCertificate(
         _ client: Handle<Client>, _ login: ClientLogin, _ demand: CertificateDemand, _ rule: AccessRule
-    ) -> Bool {
+    ) -> Bool? {
         let names = clientEncryptions[client]?.verifiedNames ?? []
         switch demand {
         case .verified: return !names.isEmpty
-        case .namesUser: return rule.allows(names, as: login.userName)
+        case .namesUser: return rule.allows(names, as: login.userName, memberOf: login.groups)
         }
     }
 

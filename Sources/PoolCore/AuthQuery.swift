@@ -8,60 +8,77 @@ import Wire
 ///
 /// Who logs in waits for a server of the pool of `auth_user` like anybody else (`.waitingForLookup`); then
 /// the query runs on it (`.lookingUp`, both), and what comes back is read by `lookupBytes` alone. The server
-/// has none of the client's settings: nobody knows yet who it is.
+/// has none of the client's settings: nobody knows yet who it is. The groups that rules name are asked for in
+/// the same way.
 extension PoolCore {
+    /// Finds out what has to be known of a login, one thing after another, and has it prove itself then.
+    mutating func goOn(_ client: Handle<Client>) {
+        if !lookUpGroups(client), !lookUp(client) { authenticate(client) }
+    }
+
     /// Looks up the user of a login that lacks a secret, if there is a user to do it.
     ///
     /// - Returns: whether the login goes on, or ends, without the caller.
-    mutating func lookUp(_ client: Handle<Client>) -> Bool {
-        guard let login = clientLogins[client], let plan = lookupPlan(login), !isJudgedOutside(client, login)
+    private mutating func lookUp(_ client: Handle<Client>) -> Bool {
+        guard let login = clientLogins[client], let plan = secretPlan(login),
+            !isJudgedOutside(client, login)
         else { return false }
-        if let found = rememberedUser(login) {
-            clientLogins[client]?.isFromCache = true
-            lookedUp(client, .found(found))
-            return true
-        }
-        if lifecycle.waitsForServers {
-            fail(client, .login(.shuttingDown))
-            return true
-        }
-        guard let database = databaseNumber(plan.database) else {
-            logLookupFault(client, "authentication database \"\(text(plan.database))\" is not configured")
-            fail(client, .login(.configuration))
-            return true
-        }
-        guard !databases[database].isDisabled else {
-            fail(client, .login(.authenticationDatabaseDisabled(name: name(of: database))))
-            return true
-        }
-        guard let pool = poolNumber(database, userNumber(plan.user)) else {
-            fail(client, .login(.limit(.pools)))
-            return true
-        }
-        clientLogins[client]?.lookupQuery = plan.query
-        clients[client].pool = pool
-        pools[pool].clientCounts[Int(Client.State.authenticating.rawValue)] &+= 1
-        waitForLookup(client)
+        lookUp(client, plan)
         return true
     }
 
-    /// What is to be asked, by whom and where; `nil` when nobody is to be asked.
-    private func lookupPlan(_ login: ClientLogin) -> (database: [UInt8], user: [UInt8], query: [UInt8])? {
-        guard login.secret == .none, login.method != .any else { return nil }
-        let settings = configuration.settings
-        let definition =
-            login.isForConsole
-            ? nil
-            : databaseIndex[login.databaseName].map { databases[$0].definition } ?? configuration.autoDatabase
-        guard login.isForConsole || definition != nil, let user = definition?.authUser ?? settings.authUser
+    /// Has a query answered: from what is known already, or by PostgreSQL.
+    mutating func lookUp(_ client: Handle<Client>, _ plan: LookupPlan) {
+        if let known = rememberedResult(client, plan.purpose) {
+            if plan.purpose == .secret { clientLogins[client]?.isFromCache = true }
+            return lookedUp(client, known)
+        }
+        if lifecycle.waitsForServers { return fail(client, .login(.shuttingDown)) }
+        guard let database = databaseNumber(plan.database) else {
+            logLookupFault(client, "authentication database \"\(text(plan.database))\" is not configured")
+            return lookupFailed(client)
+        }
+        guard !databases[database].isDisabled else {
+            return fail(client, .login(.authenticationDatabaseDisabled(name: name(of: database))))
+        }
+        guard let pool = poolNumber(database, userNumber(plan.user)) else {
+            return fail(client, .login(.limit(.pools)))
+        }
+        clientLogins[client]?.lookupPurpose = plan.purpose
+        clientLogins[client]?.lookupQuery = plan.query
+        clientLogins[client]?.isAskedAgain = false
+        clients[client].pool = pool
+        pools[pool].clientCounts[Int(Client.State.authenticating.rawValue)] &+= 1
+        waitForLookup(client)
+    }
+
+    /// How the secret of a login's user is looked up; `nil` when nobody is to be asked.
+    private func secretPlan(_ login: ClientLogin) -> LookupPlan? {
+        guard login.secret == .none, !login.isFound, !login.isUnknown, login.method != .any,
+            login.isForConsole || definition(login) != nil
         else { return nil }
-        let query = definition?.authQuery ?? settings.authQuery
+        let query = definition(login)?.authQuery ?? configuration.settings.authQuery
+        return query.isEmpty ? nil : lookupPlan(login, .secret, query)
+    }
+
+    /// What is to be asked, by whom and where; `nil` when there is nobody to ask, or nowhere.
+    func lookupPlan(_ login: ClientLogin, _ purpose: LookupPurpose, _ query: String) -> LookupPlan? {
+        let settings = configuration.settings
+        let definition = definition(login)
+        guard let user = definition?.authUser ?? settings.authUser else { return nil }
         var database = login.isForConsole ? nil : login.databaseName
         if let other = definition?.authDatabaseName ?? settings.authDatabaseName {
             database = Array(other.utf8)
         }
-        guard let database, !query.isEmpty else { return nil }
-        return (database, Array(user.utf8), Array(query.utf8))
+        guard let database else { return nil }
+        return LookupPlan(
+            purpose: purpose, database: database, user: Array(user.utf8), query: Array(query.utf8))
+    }
+
+    private func definition(_ login: ClientLogin) -> DatabaseDefinition? {
+        guard !login.isForConsole else { return nil }
+        return databaseIndex[login.databaseName].map { databases[$0].definition }
+            ?? configuration.autoDatabase
     }
 
     // MARK: Waiting
@@ -92,13 +109,13 @@ extension PoolCore {
         counters.add(.serverAssignments)
         counters.add(.waitMicroseconds, waitTime)
         counters.record(.wait, microseconds: waitTime)
-        lookups[server] = Lookup()
         guard let login = clientLogins[client] else {
             preconditionFailure("who is looked up is logging in")
         }
+        lookups[server] = Lookup(login.lookupPurpose)
         let start = output.count
         output.appendParse(name: RawSpan(), text: login.lookupQuery.rawSpan)
-        appendBind(login.userName)
+        appendBind(login.userName, isBinary: login.lookupPurpose == .groups)
         output.appendDescribe(.portal, name: RawSpan())
         let message = output.beginMessage(FrontendMessage.execute)
         output.append(UInt8(0))
@@ -108,21 +125,26 @@ extension PoolCore {
         send(servers[server].connection, from: start)
     }
 
-    /// Bind of the unnamed statement with one parameter; it and the results are text.
-    private mutating func appendBind(_ parameter: [UInt8]) {
+    /// Bind of the unnamed statement with one parameter; it and the results are text, or binary.
+    private mutating func appendBind(_ parameter: [UInt8], isBinary: Bool) {
         let message = output.beginMessage(FrontendMessage.bind)
         output.append(bigEndian: UInt16(0))
-        output.append(bigEndian: UInt16(0))
+        appendFormat(isBinary)
         output.append(bigEndian: UInt16(1))
         output.append(bigEndian: UInt32(parameter.count))
         output.append(parameter)
-        output.append(bigEndian: UInt16(0))
+        appendFormat(isBinary)
         output.endMessage(at: message)
+    }
+
+    private mutating func appendFormat(_ isBinary: Bool) {
+        output.append(bigEndian: UInt16(isBinary ? 1 : 0))
+        if isBinary { output.append(bigEndian: UInt16(1)) }
     }
 
     // MARK: The answer
 
-    /// Bytes of a server that runs `auth_query`.
+    /// Bytes of a server that looks something up.
     mutating func lookupBytes(_ server: Handle<Server>, _ bytes: RawSpan) -> Consumption {
         let count = bytes.byteCount
         var offset = 0
@@ -167,13 +189,21 @@ extension PoolCore {
     /// What came is no answer: nobody must get this server any more.
     private mutating func refuseAnswer(_ server: Handle<Server>, _ what: String) {
         let start = output.count
+        let name = lookupName(server)
         appendServerPrefix(server)
-        output.append("auth_query: the server ")
+        output.append(text: name)
+        output.append(": the server ")
         output.append(text: what)
         log(.error, from: start)
         let client = partLookup(server)
-        closeServer(server, reason: "unexpected answer to auth_query")
+        closeServer(server, reason: "unexpected answer to \(name)")
         if clients.contains(client) { lookupFailed(client) }
+    }
+
+    /// What the query of a server is called in the log.
+    private func lookupName(_ server: Handle<Server>) -> String {
+        guard let lookup = lookups[server] else { preconditionFailure("the query of this server runs") }
+        return lookup.purpose.name
     }
 
     /// The query is over; the server is clean unless the query has left a transaction open.
@@ -182,7 +212,8 @@ extension PoolCore {
         if let error = lookup.error {
             let start = output.count
             appendServerPrefix(server)
-            output.append("auth_query failed: ")
+            output.append(text: lookup.purpose.name)
+            output.append(" failed: ")
             output.append(text: error)
             log(.error, from: start)
         }
@@ -192,20 +223,20 @@ extension PoolCore {
             takeBack(server)
             if lifecycle.isEnding { checkDrained() }
         } else {
-            closeServer(server, reason: "auth_query left a transaction open")
+            closeServer(server, reason: "\(lookup.purpose.name) left a transaction open")
         }
         guard clients.contains(client) else { return }
-        if lookup.error != nil {
-            lookupFailed(client)
-        } else {
-            leaveLookup(client)
-            guard var user = lookup.user else { return lookedUp(client, .nobody) }
+        if lookup.error != nil { return lookupFailed(client) }
+        leaveLookup(client)
+        var result = lookup.result
+        if case .found(var user) = result {
             user.foundAt = now
-            if let login = clientLogins[client], configuration.settings.authQueryCacheNanoseconds > 0 {
-                lookupCache.keep(user, for: lookupKey(login))
-            }
-            lookedUp(client, .found(user))
+            result = .found(user)
         }
+        if configuration.settings.authQueryCacheNanoseconds > 0, let key = lookupKey(client, lookup.purpose) {
+            lookupCache.keep(result, at: now, for: key)
+        }
+        lookedUp(client, result)
     }
 
     /// Separates a server that looks something up from the client it does that for; answers the client, if it
@@ -241,10 +272,12 @@ extension PoolCore {
         if let origin = clientOrigins[client] { strangers.add(client, from: OriginKey(origin), in: &clients) }
     }
 
-    /// It is known who wants to log in, or that nobody does: the client has to prove it now.
+    /// It is known who wants to log in, or that nobody does, or in which groups: the login goes on.
     private mutating func lookedUp(_ client: Handle<Client>, _ result: LookupResult) {
         switch result {
         case .found(let user):
+            // Groups are those of the name that was asked for.
+            if clientLogins[client]?.userName != user.name { clientLogins[client]?.groups = nil }
             clientLogins[client]?.userName = user.name
             clientLogins[client]?.secret = user.secret
             clientLogins[client]?.user = userIndex[user.name]
@@ -257,19 +290,21 @@ extension PoolCore {
             clientLogins[client]?.foundAt = user.foundAt
         case .nobody:
             clientLogins[client]?.isUnknown = true
+        case .groups(let groups):
+            clientLogins[client]?.groups = groups
         }
         if let proof = clientLogins[client]?.proof {
             clientLogins[client]?.proof = nil
             answer(client, proof.rawSpan)
         } else {
-            authenticate(client)
+            goOn(client)
         }
         if clients.contains(client) { resume(client) }
     }
 
     private func text(_ name: [UInt8]) -> String { String(decoding: name, as: UTF8.self) }
 
-    private mutating func logLookupFault(_ client: Handle<Client>, _ what: String) {
+    mutating func logLookupFault(_ client: Handle<Client>, _ what: String) {
         let start = output.count
         appendClientPrefix(client)
         output.append(text: what)
@@ -310,21 +345,27 @@ extension PoolCore {
         if query > 0, age >= query {
             refuseAnswer(server, "did not answer within query_timeout")
         } else if login > 0, age >= login, servers[server].client.isNone {
-            closeServer(server, reason: "auth_query timed out")
+            closeServer(server, reason: "\(lookupName(server)) timed out")
         }
     }
 
     // MARK: What is known already
 
-    /// Whom `auth_query` has found so lately that `auth_query_cache` lets it count.
-    private func rememberedUser(_ login: ClientLogin) -> LookupUser? {
+    /// What has been found out so lately that `auth_query_cache` lets it count.
+    private func rememberedResult(_ client: Handle<Client>, _ purpose: LookupPurpose) -> LookupResult? {
         let lifetime = configuration.settings.authQueryCacheNanoseconds
-        guard lifetime > 0 else { return nil }
-        return lookupCache.user(lookupKey(login), since: now > lifetime ? now - lifetime : 0)
+        guard lifetime > 0, let key = lookupKey(client, purpose) else { return nil }
+        return lookupCache.result(key, since: now > lifetime ? now - lifetime : 0)
     }
 
-    private func lookupKey(_ login: ClientLogin) -> LookupCache.Key {
-        LookupCache.Key(database: login.databaseName, name: login.requestedName)
+    private func lookupKey(_ client: Handle<Client>, _ purpose: LookupPurpose) -> LookupCache.Key? {
+        clientLogins[client].map {
+            LookupCache.Key(purpose: purpose, database: $0.databaseName, name: $0.userName)
+        }
+    }
+
+    private func secretKey(_ login: ClientLogin) -> LookupCache.Key {
+        LookupCache.Key(purpose: .secret, database: login.databaseName, name: login.requestedName)
     }
 
     /// What a client gives as proof does not fit what was found some time ago. The user is looked up anew,
@@ -333,7 +374,7 @@ extension PoolCore {
     /// - Returns: false when the proof is simply wrong.
     mutating func askAnew(_ client: Handle<Client>, _ proof: RawSpan) -> Bool {
         guard var login = clientLogins[client], login.isFromCache else { return false }
-        lookupCache.forget(lookupKey(login))
+        lookupCache.forget(secretKey(login))
         login.isFromCache = false
         login.isFound = false
         login.secret = .none
@@ -346,6 +387,6 @@ extension PoolCore {
 
     /// A proof that cannot be held against another secret has failed: the next login asks anew.
     mutating func forgetLookup(_ login: ClientLogin) {
-        if login.isFromCache { lookupCache.forget(lookupKey(login)) }
+        if login.isFromCache { lookupCache.forget(secretKey(login)) }
     }
 }

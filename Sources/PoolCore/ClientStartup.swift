@@ -219,7 +219,7 @@ extension PoolCore {
         logAttempt(client, login)
         moveClient(client, to: .authenticating)
         if login.isTrustedOwner { return authenticated(client) }
-        if !lookUp(client) { authenticate(client) }
+        goOn(client)
     }
 
     /// The user of `auth_file` or `[users]` of this name.
@@ -375,7 +375,8 @@ struct ClientLogin {
 
     /// The name the client gave; `userName` may become another.
     var requestedName: [UInt8] = []
-    /// The text of `auth_query` that is to find it.
+    /// What is being looked up, and the text of the query.
+    var lookupPurpose = LookupPurpose.secret
     var lookupQuery: [UInt8] = []
     /// The server that was to look it up was lost, and another one is asked.
     var isAskedAgain = false
@@ -387,6 +388,8 @@ struct ClientLogin {
     var isUnknown = false
     /// It was found some time ago, and the secret may have changed.
     var isFromCache = false
+    /// The names of all roles that it is a member of, itself included; `nil` when they are not known.
+    var groups: Set<[UInt8]>?
     /// What the client gave as proof, to be held against what is found now.
     var proof: [UInt8]?
     /// What the client's proof has shown of the secret that `auth_query` found.

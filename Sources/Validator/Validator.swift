@@ -53,7 +53,8 @@ public enum Validator {
         var image = image
         let rules = readRules(configuration.settings, &image)
         if configuration.settings.authType == .hba {
-            lines += rules.diagnostics.map { ValidationOutcome.Line(isError: false, text: $0.description) }
+            let texts = rules.diagnostics.map(\.description) + groupWarnings(configuration, rules.rules)
+            lines += texts.map { ValidationOutcome.Line(isError: false, text: $0) }
         }
         lines += exposedFiles(configuration, image).map {
             ValidationOutcome.Line(
@@ -119,6 +120,29 @@ public enum Validator {
             failures.append("PAM cannot be used: \(obstacle)")
         }
         return failures
+    }
+
+    /// The rules with groups that cannot be asked for, and where that is so.
+    private static func groupWarnings(_ configuration: Configuration, _ rules: AccessRules) -> [String] {
+        let settings = configuration.settings
+        let hasUser = settings.authUser != nil
+        let all = configuration.databases + [configuration.autoDatabase].compactMap(\.self)
+        let without = hasUser ? [] : all.filter { $0.authUser == nil }.map(\.name)
+        let isConsoleWithout = !hasUser || settings.authDatabaseName == nil
+        return rules.rules.filter(\.namesGroups).compactMap { rule in
+            // Which database is meant by the template is not known.
+            var missing = without.filter { $0 == "*" || rule.mayMean(database: Array($0.utf8)) }
+                .map { "database \"\($0)\": set auth_user" }
+            if isConsoleWithout,
+                ["pgbouncer", "pgsluice"].contains(where: { rule.names(database: Array($0.utf8)) })
+            {
+                missing.append("the console: set auth_user and auth_dbname")
+            }
+            guard let first = missing.first else { return nil }
+            let rest = missing.count > 1 ? " (and \(missing.count - 1) more)" : ""
+            return "\(rule.file):\(rule.line): who is in a group is asked of PostgreSQL, and cannot be for "
+                + "\(first)\(rest); logins that this depends on are refused"
+        }
     }
 
     /// Reads rules and maps, and all they name into the image: whatever `auth_type` is, because SET can

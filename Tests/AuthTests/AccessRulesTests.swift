@@ -26,16 +26,29 @@ private func compile(_ text: String) throws(TextPattern.Malformed) -> TextPatter
     }
 }
 
-/// The method for a login: over a Unix socket where there is no address.
+/// A login: over a Unix socket where there is no address.
+private func request(
+    _ database: String, _ user: String, _ address: String? = nil, encrypted: Bool = false,
+    replication: Bool = false, in groups: [String]? = nil
+) -> AccessRequest {
+    AccessRequest(
+        databases: [bytes(database)], user: bytes(user), isPhysicalReplication: replication,
+        isLocal: address == nil, isEncrypted: encrypted, address: address.flatMap { NetworkAddress($0) },
+        groups: groups.map { Set($0.map(bytes)) })
+}
+
+/// The method for a login.
 func method(
     _ rules: AccessRules, _ database: String, _ user: String, _ address: String? = nil,
-    encrypted: Bool = false,
-    replication: Bool = false
+    encrypted: Bool = false, replication: Bool = false, in groups: [String]? = nil
 ) -> String {
-    let request = AccessRequest(
-        databases: [bytes(database)], user: bytes(user), isPhysicalReplication: replication,
-        isLocal: address == nil, isEncrypted: encrypted, address: address.flatMap { NetworkAddress($0) })
-    return rules.first(for: request)?.method.rawValue ?? "none"
+    let request = request(
+        database, user, address, encrypted: encrypted, replication: replication, in: groups)
+    switch rules.judge(request) {
+    case .rule(let rule): return rule.method.rawValue
+    case .none: return "none"
+    case .undecided(let rule): return "undecided in line \(rule.line)"
+    }
 }
 
 @Suite struct AccessRulesTests {
@@ -95,6 +108,99 @@ func method(
         #expect(method(rules, "any", "ann", replication: true) == "none")
         #expect(method(rules, "replication", "ann") == "password")
         #expect(method(rules, "any", "sameuser") == "scram-sha-256")
+    }
+
+    // MARK: Groups
+
+    @Test func membersOfAGroupAreMeant() {
+        let (rules, said) = rules(
+            """
+            local all +staff,+"two words" md5
+            local all bob,+none password
+            local samerole all trust
+            local one,samegroup all scram-sha-256
+            local "samerole" "+staff" peer
+            """)
+        #expect(said.isEmpty)
+        #expect(method(rules, "x", "ann", in: ["ann", "staff"]) == "md5")
+        #expect(method(rules, "x", "ann", in: ["two words"]) == "md5")
+        #expect(method(rules, "x", "bob", in: ["bob"]) == "password")
+        #expect(method(rules, "team", "ann", in: ["ann", "team"]) == "trust")
+        #expect(method(rules, "ann", "ann", in: ["ann"]) == "trust")
+        // Who is no role at all is not even a member of itself.
+        #expect(method(rules, "ann", "ann", in: []) == "none")
+        #expect(method(rules, "one", "ann", in: ["ann"]) == "scram-sha-256")
+        #expect(method(rules, "x", "ann", in: ["ann", "all", ""]) == "none")
+        #expect(method(rules, "samerole", "+staff", in: []) == "peer")
+        #expect(method(rules, "team", "ann", replication: true, in: ["team"]) == "none")
+    }
+
+    /// Without groups the first rule that they decide is where judging ends.
+    @Test func whatGroupsDecideIsNotDecidedWithoutThem() {
+        let (rules, said) = rules(
+            """
+            local safe all trust
+            local all +bad reject
+            local all all md5
+            host samerole ann all trust
+            host all,samerole +bad,bob 10.0.0.0/8 password
+            """)
+        #expect(said.isEmpty)
+        #expect(method(rules, "safe", "ann") == "trust")
+        #expect(method(rules, "x", "ann") == "undecided in line 2")
+        #expect(method(rules, "x", "ann", in: []) == "md5")
+        #expect(method(rules, "x", "ann", in: ["bad"]) == "reject")
+        #expect(method(rules, "x", "ann", "11.0.0.1") == "undecided in line 4")
+        #expect(method(rules, "x", "bob", "11.0.0.1") == "none")
+        #expect(method(rules, "x", "bob", "10.0.0.1") == "password")
+        #expect(method(rules, "x", "eve", "10.0.0.1") == "undecided in line 5")
+        #expect(method(rules, "x", "ann", replication: true) == "none")
+    }
+
+    /// Whether groups are asked for depends on where a login comes from and what it wants, not on its name.
+    @Test func groupsAreNeededWhereRulesThatMayApplyNameThem() {
+        let (rules, said) = rules(
+            """
+            host safe all 10.0.0.0/8 md5
+            host db ann all md5
+            host db,sameuser +staff all md5
+            host other all all md5
+            host all +staff 11.0.0.0/8 md5
+            local all,samerole all peer
+            hostssl replication all all cert map=m
+            hostssl third all all cert map=plain
+            """, maps: "m a b\nm a +staff\nplain a b")
+        #expect(said.isEmpty)
+        func need(
+            _ database: String, _ address: String?, encrypted: Bool = false, replication: Bool = false
+        ) -> Set<Bool> {
+            Set(
+                ["ann", "bob", database].map {
+                    rules.needGroups(
+                        for: request(
+                            database, $0, address, encrypted: encrypted, replication: replication))
+                })
+        }
+        #expect(need("safe", "10.0.0.1") == [false])
+        #expect(need("db", "10.0.0.1") == [true])
+        // It may be the database that is called like the user.
+        #expect(need("x", "10.0.0.1") == [true])
+        #expect(need("safe", "11.0.0.1") == [true])
+        #expect(need("x", nil) == [true])
+        #expect(need("x", "10.0.0.1", replication: true) == [false])
+        #expect(need("x", "10.0.0.1", encrypted: true, replication: true) == [true])
+        let (others, _) = AuthTests.rules(
+            "host db ann all md5\nhost all all all md5\nhost all +staff all md5")
+        #expect(!others.needGroups(for: request("db", "bob", "10.0.0.1")))
+    }
+
+    @Test func aRuleTellsWhereItStands() {
+        let (rules, _) = rules(
+            "include more\n\nlocal all all md5", others: ["etc/more": "# one\nlocal samerole all trust"])
+        #expect(rules.rules.map { "\($0.file):\($0.line)" } == ["etc/more:2", "etc/hba:3"])
+        #expect(rules.rules.map(\.namesGroups) == [true, false])
+        #expect(rules.rules.map { $0.mayMean(database: bytes("x")) } == [true, true])
+        #expect(rules.rules.map { $0.names(database: bytes("x")) } == [false, false])
     }
 
     @Test func theMachinesOwnAddressesAreKnownByName() throws {
@@ -160,7 +266,6 @@ func method(
         "host all all 10.0.0.1/8 trust", "host all all example.com md5", "host all all .example.com md5",
         "host all all 10.0.0.0 ::1 md5", "host all all 010.0.0.0/8 md5", "host all all 10.0.0/8 md5",
         "host all all 1::2::3/64 md5", "host all all 10.0.0.0/+8 md5", "host all all 10.0.0.0/ md5",
-        "local all +group trust", "local samerole all trust", "local samegroup all trust",
         "local all @nowhere trust", "local all \"open trust", "local all /[ trust", "local ,a all trust",
         "local all all md5 map=m", "local all all peer map=nowhere", "host all all all peer",
         "local all all cert", "host all all all md5 clientcert=verify-full", "local all all trust what",
@@ -210,9 +315,10 @@ func method(
             """, maps: "m system user")
         #expect(said.map(\.description) == [])
         #expect(found.rules.map(\.certificate) == [.verified, .namesUser, .namesUser, nil, nil])
-        #expect(found.rules[1].allows([bytes("system")], as: bytes("user")))
-        #expect(!found.rules[2].allows([bytes("user")], as: bytes("user")))
-        #expect(found.rules[0].allows([bytes("x"), bytes("user")], as: bytes("user")))
+        #expect(found.rules[1].allows([bytes("system")], as: bytes("user"), memberOf: []) == true)
+        #expect(found.rules[2].allows([bytes("user")], as: bytes("user"), memberOf: []) == false)
+        let own = [bytes("x"), bytes("user")]
+        #expect(found.rules[0].allows(own, as: bytes("user"), memberOf: nil) == true)
         #expect(found.rules[3].pamService == "other")
         let ldap = found.rules[4].ldap
         #expect(ldap?.scheme == "ldaps" && ldap?.servers == "h" && ldap?.port == 99)
@@ -236,9 +342,14 @@ func method(
 
 @Suite struct IdentityMapTests {
     private func allows(_ maps: String, _ system: String, _ user: String) -> Bool {
+        allows(maps, system, user, in: nil) == true
+    }
+
+    private func allows(_ maps: String, _ system: String, _ user: String, in groups: [String]?) -> Bool? {
         let (rules, said) = rules("local all all peer map=m", maps: maps)
         #expect(said.map(\.description) == [])
-        return rules.rules.first?.allows([bytes(system)], as: bytes(user)) ?? false
+        let known = groups.map { Set($0.map(bytes)) }
+        return rules.rules.first?.allows([bytes(system)], as: bytes(user), memberOf: known)
     }
 
     @Test func aMapSaysWhoMayBeWhom() {
@@ -263,10 +374,26 @@ func method(
         #expect(allows(maps, "literal", "\\1"))
     }
 
+    @Test func groupsInMapsAreThoseOfTheUser() {
+        let maps = "m ann +staff\nm /(.*)@here +\\1\nm bob \"+staff\"\nm root postgres,+admins"
+        #expect(allows(maps, "ann", "x", in: ["x", "staff"]) == true)
+        #expect(allows(maps, "ann", "x", in: ["x"]) == false)
+        #expect(allows(maps, "ann", "x", in: nil) == nil)
+        // The name of a group is never put together.
+        #expect(allows(maps, "ann@here", "x", in: ["ann", "\\1"]) == true)
+        #expect(allows(maps, "ann@here", "x", in: ["ann"]) == false)
+        #expect(allows(maps, "bob", "+staff", in: nil) == true)
+        #expect(allows(maps, "bob", "x", in: ["staff"]) == false)
+        // What does not depend on them holds without them.
+        #expect(allows(maps, "root", "postgres", in: nil) == true)
+        #expect(allows(maps, "root", "x", in: nil) == nil)
+        #expect(allows(maps, "nobody", "x", in: nil) == false)
+    }
+
     @Test func badLinesAreLeftOutOfMaps() {
         let (rules, said) = rules(
-            "local all all peer map=m", maps: "m a\nm a b c\nm a +group\nm /[ x\nm a b")
-        #expect(said.map { "\($0.file):\($0.line)" } == ["ident:1", "ident:2", "ident:3", "ident:4"])
+            "local all all peer map=m", maps: "m a\nm a b c\nm /[ x\nm a b")
+        #expect(said.map { "\($0.file):\($0.line)" } == ["ident:1", "ident:2", "ident:3"])
         #expect(rules.rules.count == 1)
     }
 }

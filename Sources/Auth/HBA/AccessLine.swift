@@ -13,6 +13,11 @@ struct AccessToken: Equatable {
         text.count == word.utf8CodeUnitCount && text.starts(with: "\(word)".utf8)
     }
 
+    /// The group whose members are meant: what follows a plus sign that is not quoted, itself quoted or not.
+    var group: [UInt8]? {
+        !isQuoted && text.first == UInt8(ascii: "+") ? Array(text.dropFirst()) : nil
+    }
+
     /// The word.
     var name: String { String(decoding: text, as: UTF8.self) }
 

@@ -8,9 +8,37 @@ public struct AccessRules: Sendable {
     /// No rules, by which nobody is let in.
     public init(networks: [Network] = []) { self.networks = networks }
 
-    /// The rule for a login; `nil` when none matches.
-    public func first(for request: AccessRequest) -> AccessRule? {
-        rules.first { $0.matches(request, networks) }
+    /// What they say about a login.
+    public enum Verdict: Sendable {
+        /// The first rule that matches it.
+        case rule(AccessRule)
+        /// No rule matches it.
+        case none
+        /// Whether this rule matches depends on groups that are not known.
+        case undecided(AccessRule)
+    }
+
+    /// What the rules say about a login.
+    public func judge(_ request: AccessRequest) -> Verdict {
+        for rule in rules {
+            switch rule.matches(request, networks) {
+            case true: return .rule(rule)
+            case false: continue
+            case nil: return .undecided(rule)
+            }
+        }
+        return .none
+    }
+
+    /// Whether the groups of whoever logs in like this have to be known. Who that is does not count, so
+    /// nobody can tell from the time it takes whom rules name.
+    public func needGroups(for request: AccessRequest) -> Bool {
+        for rule in rules {
+            let isMeant = rule.matchesAnybody(like: request, networks)
+            if isMeant != false, rule.namesGroups { return true }
+            if isMeant == true { return false }
+        }
+        return false
     }
 
     /// Whether any rule wants the name of who is at the other end of a Unix socket.
@@ -65,8 +93,8 @@ private struct AccessRuleParser {
         let source = connection == .local ? .anywhere : try source(&fields)
         let method = try method(&fields, connection)
         var rule = AccessRule(
-            connection: connection, databases: databaseNames, users: userNames, source: source, method: method
-        )
+            file: file, line: line.number, connection: connection, databases: databaseNames, users: userNames,
+            source: source, method: method)
         try readOptions(fields, of: &rule)
         return rule
     }
@@ -103,10 +131,10 @@ private struct AccessRuleParser {
                 names.append(.sameUser)
             } else if areDatabases, token.isKeyword("replication") {
                 names.append(.replication)
-            } else if isGroup(token, isDatabase: areDatabases) {
-                throw AccessLineError(
-                    "\(token.name): groups are not known here: list the names, or put them into a file and "
-                        + "write @file")
+            } else if areDatabases, token.isKeyword("samerole") || token.isKeyword("samegroup") {
+                names.append(.sameGroup)
+            } else if !areDatabases, let group = token.group {
+                names.append(.group(group))
             } else if let pattern = try AccessName.pattern(of: token, reader.files.compile) {
                 names.append(.pattern(pattern))
             } else {
@@ -114,11 +142,6 @@ private struct AccessRuleParser {
             }
         }
         return names
-    }
-
-    private func isGroup(_ token: AccessToken, isDatabase: Bool) -> Bool {
-        if isDatabase { return token.isKeyword("samerole") || token.isKeyword("samegroup") }
-        return !token.isQuoted && token.text.first == UInt8(ascii: "+")
     }
 
     // MARK: Addresses

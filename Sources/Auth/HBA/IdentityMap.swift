@@ -20,15 +20,23 @@ public struct IdentityMap: Sendable {
         case all
         case name([UInt8])
         case pattern(TextPattern)
+        /// The members of a group.
+        case member([UInt8])
         /// What stands before and behind `\1`, which is what the first group of the pattern found.
         case group([UInt8], [UInt8])
     }
 
     private(set) var entries: [Entry] = []
 
-    /// Whether somebody of one of these names may log in as `user`.
-    public func allows(_ names: [[UInt8]], as user: [UInt8]) -> Bool {
-        names.contains { name in entries.contains { $0.allows(name, user) } }
+    /// Whether somebody of one of these names may log in as `user`, a member of these groups; `nil` when
+    /// groups decide that are not known.
+    func allows(_ names: [[UInt8]], as user: [UInt8], memberOf groups: Set<[UInt8]>?) -> Bool? {
+        Bool?.any(names) { name in Bool?.any(entries) { $0.allows(name, user, groups) } }
+    }
+
+    /// Whether it lets somebody log in as the members of a group.
+    var namesGroups: Bool {
+        entries.contains { if case .member = $0.user { true } else { false } }
     }
 
     // MARK: Reading
@@ -62,9 +70,7 @@ public struct IdentityMap: Sendable {
         _ compile: (String) throws(TextPattern.Malformed) -> TextPattern
     ) throws(AccessLineError) -> UserName {
         if token.isKeyword("all") { return .all }
-        if !token.isQuoted, token.text.first == UInt8(ascii: "+") {
-            throw AccessLineError("groups are not known here: list the users instead of \(token.name)")
-        }
+        if let group = token.group { return .member(group) }
         if let pattern = try AccessName.pattern(of: token, compile) { return .pattern(pattern) }
         guard case .pattern = system else { return .name(token.text) }
         for index in token.text.indices.dropLast()
@@ -76,7 +82,7 @@ public struct IdentityMap: Sendable {
 }
 
 extension IdentityMap.Entry {
-    func allows(_ name: [UInt8], _ wanted: [UInt8]) -> Bool {
+    func allows(_ name: [UInt8], _ wanted: [UInt8], _ groups: Set<[UInt8]>?) -> Bool? {
         let found: TextPattern.Match
         switch system {
         case .name(let own):
@@ -89,6 +95,7 @@ extension IdentityMap.Entry {
         switch user {
         case .all: return true
         case .name(let user): return user == wanted
+        case .member(let group): return groups.map { $0.contains(group) }
         case .pattern(let pattern): return pattern.match(wanted) != nil
         case .group(let before, let behind):
             guard let group = found.group else { return false }

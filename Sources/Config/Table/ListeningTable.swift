@@ -84,11 +84,14 @@ extension SettingTable {
                 "auth_user", nil, \.authUser,
                 """
                 The user that runs auth_query, with a secret in auth_file; without one, users have to be in \
-                auth_file.
+                auth_file. It is also the one who asks for the groups that rules name.
                 """),
             row.optionalText(
                 "auth_dbname", nil, \.authDatabaseName,
-                "The entry of [databases] in which auth_query runs; by default the one the client asks for."),
+                """
+                The entry of [databases] in which auth_query runs, and groups are asked for; by default the \
+                one the client asks for.
+                """),
             row.integer(
                 "scram_iterations", "4096", 1...10_000_000, .iterations, \.scramIterations,
                 "Iterations of the SCRAM verifiers made from plain passwords."),

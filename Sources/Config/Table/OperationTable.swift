@@ -16,8 +16,9 @@ extension SettingTable {
                 "auth_query_cache", "0", \.authQueryCacheNanoseconds,
                 """
                 How long a worker uses again what auth_query has found. A password that does not fit it is \
-                held against what the query finds then; with SCRAM, only the next login is. 0 asks at every \
-                login.
+                held against what the query finds then; with SCRAM, only the next login is. The same holds \
+                for the groups that rules name: a grant or its end may count that much later. 0 asks at \
+                every login.
                 """)
         ]
     }()

@@ -9,7 +9,8 @@ extension Parser {
         "local", "host", "hostssl", "all", "sameuser", "replication", "samenet", "\"all\"", "alice", "/ali",
         "/^(.*)@here$", "@names", "include ours", "include_dir conf.d", "10.0.0.0/8", "::1/128",
         "127.0.0.1 255.0.0.0", "trust", "md5", "peer map=m", "cert map=n", "ldap ldapserver=h ldapbasedn=b",
-        "pam pamservice=p", "clientcert=verify-full", "\\1", "\\\n", "\n", "#", "+", "reject",
+        "pam pamservice=p", "clientcert=verify-full", "\\1", "\\\n", "\n", "#", "+", "+alice", "samerole",
+        "reject",
     ].map { Array($0.utf8) }
 
     /// Expressions that have been compiled: most inputs have the same.
@@ -66,7 +67,16 @@ extension Parser {
         places.enumerated().map { number, address in
             AccessRequest(
                 databases: [database, user], user: user, isPhysicalReplication: number == 1,
-                isLocal: address == nil, isEncrypted: number == 2, address: address)
+                isLocal: address == nil, isEncrypted: number == 2, address: address,
+                groups: (number + user.count) % 2 == 0 ? nil : [user, Array("alice".utf8)])
+        }
+    }
+
+    /// The rule that matches a login, or perhaps does.
+    private static func rule(of verdict: AccessRules.Verdict) -> AccessRule? {
+        switch verdict {
+        case .rule(let rule), .undecided(let rule): rule
+        case .none: nil
         }
     }
 
@@ -75,7 +85,9 @@ extension Parser {
         if (rule.method == .ldap) != (rule.ldap != nil) { return "LDAP, and nobody to ask" }
         if rule.pamService != nil, rule.method != .pam { return "a PAM service for \(rule.method)" }
         _ = rule.ldap?.query(for: user)
-        if rule.map == nil, rule.allows([user], as: user + [1]) { return "somebody is somebody else" }
+        if rule.map == nil, rule.allows([user], as: user + [1], memberOf: []) != false {
+            return "somebody is somebody else"
+        }
         return nil
     }
 
@@ -87,6 +99,7 @@ extension Parser {
             "hostssl all all all cert clientcert=verify-full\nhost replication all all reject\n",
             "host all all all ldap ldapserver=\"h i\" ldapport=99 ldapprefix=\"cn=\" ldapsuffix=\",dc=x\"\n",
             "local all all pam pamservice=p\ninclude ours\ninclude_if_exists no\ninclude_dir conf.d\n",
+            "local samerole,a +alice,b trust\nhost all +\"b c\",+ all reject\nhost samegroup all all md5\n",
             "local sameuser,\\\nreplication all ldap ldapurl=\"ldaps://h:1/c=x%20y?cn?sub?(a=$username)\"\n"),
         words: names
     ) { input in
@@ -104,14 +117,18 @@ extension Parser {
         let user = Array(input.suffix(12))
         for user in [user, Array("alice".utf8)] {
             for request in requests(user: user, database: Array(input.prefix(4))) {
-                guard let rule = found.rules.first(for: request) else { continue }
-                guard longer.first(for: request)?.method == rule.method else {
+                let verdict = found.rules.judge(request)
+                if case .undecided = verdict, request.groups != nil || !found.rules.needGroups(for: request) {
+                    return "groups decide that nobody asks for, or that are known"
+                }
+                guard let rule = Parser.rule(of: verdict) else { continue }
+                guard Parser.rule(of: longer.judge(request))?.method == rule.method else {
                     return "another rule is first"
                 }
                 if let fault = fault(rule, user) { return fault }
             }
-            let last = longer.first(for: AccessRequest(databases: [user], user: user, isLocal: true))
-            if last == nil { return "the line for all is not for \(user)" }
+            let last = longer.judge(AccessRequest(databases: [user], user: user, isLocal: true))
+            if Parser.rule(of: last) == nil { return "the line for all is not for \(user)" }
         }
         return nil
     }
@@ -129,24 +146,29 @@ extension Parser {
         let found = rules(hba, maps: input, input: input)
         let longer = rules(hba, maps: input + tail, input: input).rules.rules
         guard longer.count == 2, found.rules.rules.count <= 2 else { return "\(longer.count) rules" }
-        guard longer[0].allows([Array("system".utf8)], as: Array("user".utf8)) else {
+        guard longer[0].allows([Array("system".utf8)], as: Array("user".utf8), memberOf: []) == true else {
             return "a line behind them is lost"
         }
         let (name, user) = (Array(input.prefix(8)), Array(input.suffix(8)))
         let others = [name, user, Array("alice".utf8), Array("a@here".utf8), []]
+        let memberships: [Set<[UInt8]>?] = [nil, [], [user], [Array("group".utf8)], [name, user]]
         for rule in found.rules.rules {
             // Who may be somebody may still be it when there is one line more.
             guard let same = longer.first(where: { $0.method == rule.method }) else {
                 return "a rule is lost"
             }
-            for name in others {
-                for user in others where rule.allows([name], as: user) && !same.allows([name], as: user) {
-                    return "\(name) may not be \(user) any more"
+            for (name, groups) in zip(others, memberships) {
+                for user in others {
+                    let before = rule.allows([name], as: user, memberOf: groups)
+                    if before == true, same.allows([name], as: user, memberOf: groups) != true {
+                        return "\(name) may not be \(user) any more"
+                    }
+                    if before == nil, groups != nil || !rule.namesGroups { return "groups decide" }
                 }
             }
         }
         let there = Array("@there".utf8)
-        guard name.contains(0) || longer[1].allows([name + there], as: name) else {
+        guard name.contains(0) || longer[1].allows([name + there], as: name, memberOf: []) == true else {
             return "a group is not found"
         }
         return nil
