@@ -112,7 +112,7 @@ extension PoolCore {
         guard let login = clientLogins[client] else {
             preconditionFailure("who is looked up is logging in")
         }
-        lookups[server] = Lookup(login.lookupPurpose)
+        lookups[server] = Lookup(login.lookupPurpose, epoch: lastEpoch)
         let start = output.count
         output.appendParse(name: RawSpan(), text: login.lookupQuery.rawSpan)
         appendBind(login.userName, isBinary: login.lookupPurpose == .groups)
@@ -233,7 +233,9 @@ extension PoolCore {
             user.foundAt = now
             result = .found(user)
         }
-        if configuration.settings.authQueryCacheNanoseconds > 0, let key = lookupKey(client, lookup.purpose) {
+        if configuration.settings.authQueryCacheNanoseconds > 0, lookup.epoch == lastEpoch,
+            let key = lookupKey(client, lookup.purpose)
+        {
             lookupCache.keep(result, at: now, for: key)
         }
         lookedUp(client, result)

@@ -66,6 +66,8 @@ struct Lookup {
 
     /// What was asked.
     let purpose: LookupPurpose
+    /// The last epoch that was known when it was asked: a configuration that came later may ask otherwise.
+    let epoch: UInt64
     private var stage = Stage.parse
     /// What the last row said; `nil` while there is none.
     private var user: LookupUser?
@@ -74,7 +76,10 @@ struct Lookup {
     /// PostgreSQL's error, if it refused.
     private(set) var error: String?
 
-    init(_ purpose: LookupPurpose) { self.purpose = purpose }
+    init(_ purpose: LookupPurpose, epoch: UInt64) {
+        self.purpose = purpose
+        self.epoch = epoch
+    }
 
     /// What it says, when it is complete.
     var result: LookupResult {

@@ -386,6 +386,17 @@ import Testing
         #expect(rig.isOpen(again))
     }
 
+    @Test func whatWasAskedBeforeAReloadIsNotRemembered() {
+        let settings = "auth_user = asker\nauth_query_cache = 10"
+        let rig = rig(GroupTests.staff, settings)
+        let (client, server) = asked(rig)
+        install(GroupTests.staff, settings, epoch: 2, in: rig)
+        rig.receive(server, groups("alice", "staff"))
+        #expect(isAskedForPassword(rig, client))
+        _ = rig.client("alice")
+        #expect(rig.types(server) == "PBDES")
+    }
+
     @Test func manyGroupsAreNotRemembered() {
         let rig = rig(GroupTests.staff, "auth_user = asker\nauth_query_cache = 10")
         let (_, server) = asked(rig)
