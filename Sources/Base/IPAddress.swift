@@ -63,14 +63,17 @@ public struct IPAddress: BitwiseCopyable, Hashable, Sendable {
 
     /// Four numbers without leading zeros, with dots between.
     private static func ipv4(_ text: ArraySlice<UInt8>) -> UInt32? {
-        let parts = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
         var bits: UInt32 = 0
-        for part in parts {
+        var start = text.startIndex
+        // Every connection comes here: without arrays of parts.
+        for position in 1...4 {
+            let end = text[start...].firstIndex(of: UInt8(ascii: ".")) ?? text.endIndex
+            let part = text[start..<end]
             guard (1...3).contains(part.count), part.count == 1 || part.first != UInt8(ascii: "0"),
-                let number = decimal(part), number <= 255
+                let number = decimal(part), number <= 255, (end == text.endIndex) == (position == 4)
             else { return nil }
             bits = bits << 8 | UInt32(number)
+            start = min(end + 1, text.endIndex)
         }
         return bits
     }

@@ -20,23 +20,37 @@ public struct ConnectionOptions: Equatable, Sendable, BitwiseCopyable {
     /// The defaults.
     public init() {}
 
-    /// Sets them, and TCP_NODELAY: messages are written whole, so there is nothing to wait for.
+    /// Sets on a TCP listener what every connection needs that it accepts: the kernel copies it, and two
+    /// system calls per connection are saved. The numbers are not set here, because a listener may outlive
+    /// them and a system's default cannot be brought back.
+    ///
+    /// Returns the first failure, if any; connections work without, so it is for the log only.
+    public func apply(toListener descriptor: Int32) -> SystemError? {
+        do throws(SystemError) {
+            // Messages are written whole, so there is nothing to wait for.
+            try set(descriptor, TCP_NODELAY, 1, "TCP_NODELAY")
+            try Socket.setOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, keepAlive ? 1 : 0, "SO_KEEPALIVE")
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Sets them on a TCP connection. One that was accepted has a part of them from its listener.
     ///
     /// Returns the first failure, if any; the connection works without, so it is for the log only.
     @discardableResult
-    public func apply(to descriptor: Int32, isTCP: Bool) -> SystemError? {
+    public func apply(to descriptor: Int32, isAccepted: Bool = false) -> SystemError? {
+        if !isAccepted, let failure = apply(toListener: descriptor) { return failure }
         do throws(SystemError) {
             if socketBufferByteCount > 0 {
                 try Socket.setOption(descriptor, SOL_SOCKET, SO_SNDBUF, socketBufferByteCount, "SO_SNDBUF")
                 try Socket.setOption(descriptor, SOL_SOCKET, SO_RCVBUF, socketBufferByteCount, "SO_RCVBUF")
             }
-            guard isTCP else { return nil }
-            try set(descriptor, TCP_NODELAY, 1, "TCP_NODELAY")
             if userTimeoutMilliseconds > 0 {
                 try set(descriptor, TCP_USER_TIMEOUT, userTimeoutMilliseconds, "TCP_USER_TIMEOUT")
             }
             guard keepAlive else { return nil }
-            try Socket.setOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE")
             if keepAliveIdleSeconds > 0 {
                 try set(descriptor, TCP_KEEPIDLE, keepAliveIdleSeconds, "TCP_KEEPIDLE")
             }

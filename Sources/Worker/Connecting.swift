@@ -64,7 +64,7 @@ extension WorkerLoop {
             guard let family = address.family else { continue }
             do throws(SystemError) {
                 let descriptor = try Socket.open(family)
-                if family != .unix { _ = connectionOptions.apply(to: descriptor, isTCP: true) }
+                if family != .unix { _ = connectionOptions.apply(to: descriptor) }
                 var record = Connection(descriptor: descriptor, peer: .server(server), state: .connecting)
                 record.isConnecting = true
                 guard let handle = connections.insert(record) else {

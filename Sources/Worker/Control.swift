@@ -97,6 +97,7 @@ extension WorkerLoop {
         }
         configuration = effective
         connectionOptions = ConnectionOptions(configuration.settings)
+        setListenerOptions()
         tell(
             .configuration(
                 effective, userList: image.userList(of: effective), rules: image.rules(of: effective),

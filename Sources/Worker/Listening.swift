@@ -13,7 +13,17 @@ extension WorkerLoop {
     mutating func armListeners() {
         guard !isOpen, !isLeaving else { return }
         isOpen = true
+        setListenerOptions()
         for index in context.listeners.indices { arm(listener: index) }
+    }
+
+    /// Sets what connections over TCP have from their listeners.
+    mutating func setListenerOptions() {
+        for listener in context.listeners where listener.family == .tcp {
+            if let problem = connectionOptions.apply(toListener: listener.descriptor) {
+                log(.warning, "\(listener.description): \(problem)")
+            }
+        }
     }
 
     /// Starts accepting on a listener.
@@ -109,8 +119,9 @@ extension WorkerLoop {
     }
 
     mutating func serve(_ descriptor: Int32, from listener: WorkerListener) {
-        let isTCP = listener.family == .tcp
-        if isTCP, let problem = connectionOptions.apply(to: descriptor, isTCP: true) {
+        if listener.family == .tcp,
+            let problem = connectionOptions.apply(to: descriptor, isAccepted: true)
+        {
             log(.warning, "\(problem)")
         }
         let record = Connection(descriptor: descriptor, peer: .client(.none), state: .open)

@@ -44,7 +44,7 @@ import Testing
         let (client, server) = try tcpPair()
         var options = ConnectionOptions()
         options.socketBufferByteCount = 4096
-        options.apply(to: server, isTCP: true)
+        options.apply(to: server)
         let bytes = Bytes(count: 300_000)
         let ranges = UnsafeMutablePointer<SendRange>.allocate(capacity: 1)
         defer { ranges.deallocate() }

@@ -90,17 +90,36 @@ import Testing
         options.socketBufferByteCount = 4096
         let socket = try Socket.open(.ipv4)
         defer { Descriptors.close(socket) }
-        #expect(options.apply(to: socket, isTCP: true) == nil)
+        #expect(options.apply(to: socket) == nil)
         #expect(option(socket, TCP_NODELAY) == 1)
         #expect(option(socket, TCP_KEEPIDLE) == 77)
         #expect(option(socket, TCP_KEEPINTVL) == 7)
         #expect(option(socket, TCP_KEEPCNT) == 3)
         #expect(option(socket, TCP_USER_TIMEOUT) == 4321)
-        let pair = try Socket.pair(.stream)
-        #expect(options.apply(to: pair.first, isTCP: false) == nil)
-        Descriptors.close(pair.first)
-        Descriptors.close(pair.second)
-        #expect(options.apply(to: -1, isTCP: true)?.errno == Errno(EBADF))
+        #expect(options.apply(to: -1)?.errno == Errno(EBADF))
+        #expect(options.apply(toListener: -1)?.errno == Errno(EBADF))
+    }
+
+    /// A listener's connections have from it what is switched on or off, whatever it said before.
+    @Test func connectionsHaveOptionsOfTheirListener() throws {
+        let listener = try Listener.open(try #require(SocketAddress(host: "127.0.0.1", port: 0)))
+        defer { Descriptors.close(listener) }
+        let address = try #require(Socket.localAddress(of: listener))
+        var options = ConnectionOptions()
+        options.keepAliveIdleSeconds = 78
+        for keepAlive in [true, false, true] {
+            options.keepAlive = keepAlive
+            #expect(options.apply(toListener: listener) == nil)
+            let client = try Socket.open(.ipv4)
+            defer { Descriptors.close(client) }
+            try Socket.connect(client, to: address)
+            let accepted = try #require(try acceptSoon(listener))
+            defer { Descriptors.close(accepted) }
+            #expect(option(accepted, TCP_NODELAY) == 1)
+            #expect(option(accepted, SO_KEEPALIVE, SOL_SOCKET) == (keepAlive ? 1 : 0))
+            #expect(options.apply(to: accepted, isAccepted: true) == nil)
+            #expect((option(accepted, TCP_KEEPIDLE) == 78) == keepAlive)
+        }
     }
 
     @Test func aRefusedConnectionSaysWhere() throws {
@@ -125,10 +144,12 @@ import Testing
         #expect(SecureRandom.number() != SecureRandom.number())
     }
 
-    private func option(_ descriptor: Int32, _ name: Int32) -> Int32 {
+    private func option(
+        _ descriptor: Int32, _ name: Int32, _ level: Int32 = Int32(IPPROTO_TCP)
+    ) -> Int32 {
         var value: Int32 = -1
         var length = socklen_t(4)
-        getsockopt(descriptor, Int32(IPPROTO_TCP), name, &value, &length)
+        getsockopt(descriptor, level, name, &value, &length)
         return value
     }
 
