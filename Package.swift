@@ -140,7 +140,9 @@ let package = Package(
         .target(
             name: "RigSupport",
             dependencies: ["Auth", "Base", "Config", "FuzzSupport", "PoolCore", "SharedState", "Wire"],
-            path: "Tests/Fuzz/Rig", swiftSettings: testRules),
+            path: "Tests/Fuzz/Rig",
+            // Millions of events are to be played.
+            swiftSettings: testRules + [.unsafeFlags(["-enforce-exclusivity=unchecked"])]),
         .executableTarget(
             name: "FuzzCore", dependencies: ["RigSupport"], path: "Tests/Fuzz/Core",
             swiftSettings: testRules),

@@ -6,7 +6,7 @@ import RigSupport
 /// so many seconds have passed for each.
 @main
 struct Main {
-    private static let conversationsPerWorld = 20
+    private static let conversationsPerWorld = 400
     private var inputs = 100_000
     private var seconds = Double.infinity
     private var seed: UInt64 = 1
@@ -49,11 +49,13 @@ struct Main {
         private func run(_ side: MutationWorld.Side) -> Bool {
             let start = Main.now()
             var count = 0
-            var number = only ?? 0
+            let first = only ?? 0
+            var number = first
             repeat {
                 CurrentWorld.set(seed, side, number)
                 let world = MutationWorld(
-                    seed: seed, number: number, side: side, conversations: Main.conversationsPerWorld)
+                    seed: seed, number: number, side: side, conversations: Main.conversationsPerWorld,
+                    checksEveryEvent: false)
                 world.run()
                 guard world.failures.isEmpty else {
                     print("side \(side): seed \(seed), world \(number): \(world.failures)")
@@ -63,7 +65,7 @@ struct Main {
                 number += 1
             } while only == nil && count < inputs && Main.now() - start < seconds
             let elapsed = max(Main.now() - start, 0.001)
-            let conversations = number * Main.conversationsPerWorld
+            let conversations = (number - first) * Main.conversationsPerWorld
             print(
                 "side \(side): \(count) inputs, \(Int(Double(count) / elapsed)) a second, "
                     + "in \(conversations) conversations")

@@ -33,13 +33,13 @@ final class Backend: Peer {
             mutator = change(session.database)
         }
         if let outcome = mutator?.change(replies) {
-            send(outcome.pieces)
+            send(outcome.pieces.map(\.bytes))
             if outcome.closes { closesAt = 0 }
-            if mutator?.once(in: 40) == true { send([mutator!.unasked()]) }
+            if mutator?.once(in: 40) == true { send([mutator!.unasked().bytes]) }
             // What has had its changes makes room for another.
             if mutator?.isOver == true, closesAt == nil { closesAt = now() + 0.05 }
         } else if !replies.isEmpty {
-            send([Array(replies.joined())])
+            send([replies.bytes])
         }
         if session.isClosed { closesAt = 0 }
         if isSent, closesAt == 0 { end() }

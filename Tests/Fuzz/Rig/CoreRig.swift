@@ -12,21 +12,33 @@
     open class CoreRig {
         public var core: PoolCore
         public let shared: SharedMemory
-        private var nextSlot: UInt32 = 0
-        /// Bytes sent to each connection and not read by the test yet.
-        private var sent: [ConnectionID: [UInt8]] = [:]
-        /// Bytes the core did not take yet, by connection.
-        private var held: [ConnectionID: [UInt8]] = [:]
-        private var isWaiting: Set<ConnectionID> = []
-        private var peers: [ConnectionID: Peer] = [:]
+        /// All connections there have been, by their slots.
+        private var links: [Link] = [Link()]
+
+        private struct Link {
+            /// Whose it is, as long as it is open.
+            var peer: Peer?
+            /// Bytes sent to it and not read by the test yet.
+            var sent: [UInt8] = []
+            /// Bytes the core did not take yet.
+            var held: [UInt8] = []
+            /// They are not to be shown again before they are asked for.
+            var isWaiting = false
+            /// The core has closed it.
+            var isClosed = false
+        }
+
         /// Servers the core wants connected.
         public var connecting: [Handle<Server>] = []
         /// Connections the core has closed.
-        public private(set) var closed: Set<ConnectionID> = []
+        public var closed: Set<ConnectionID> { Set(connections.filter { links[Int($0.slot)].isClosed }) }
         /// What was complained of.
         public private(set) var faults: [String] = []
         /// Log lines.
-        public private(set) var log: [String] = []
+        public var log: [String] { lines.map { String(decoding: $0, as: UTF8.self) } }
+        private var lines: [[UInt8]] = []
+        /// Whether the invariants are checked after every event, and not only when `check` is called.
+        public var checksEveryEvent = true
         public private(set) var broadcasts: [[UInt8]] = []
         public private(set) var broadcasters: [Handle<Client>] = []
         public private(set) var answers: [(CancelTicket, Bool)] = []
@@ -132,11 +144,11 @@
 
         /// Everybody leaves; what is kept for them must go with them.
         public func expectEmptiness() {
-            for (connection, peer) in peers {
-                if case .client = peer { hangUp(connection) }
+            for connection in connections {
+                if case .client? = links[Int(connection.slot)].peer { hangUp(connection) }
             }
-            for (connection, peer) in peers {
-                if case .server = peer { hangUp(connection) }
+            for connection in connections {
+                if case .server? = links[Int(connection.slot)].peer { hangUp(connection) }
             }
             while !connecting.isEmpty { tell(.connectFailed(connecting.removeFirst(), .connect("refused"))) }
             for fault in core.ledger.faults() { complain("\(fault)") }
@@ -148,12 +160,28 @@
             }
         }
 
+        /// Complains of invariants that do not hold.
+        public func check(includesStatistics: Bool = true) {
+            for fault in core.checkInvariants(includesStatistics: includesStatistics) { complain(fault) }
+        }
+
+        /// Forgets all but the last log lines.
+        public func forgetLog() { lines.removeFirst(max(0, lines.count - 20)) }
+
+        private var connections: [ConnectionID] {
+            (1..<links.count).map { ConnectionID(slot: UInt32($0), generation: 1) }
+        }
+
         /// Whether the core has left this connection open.
-        public func isOpen(_ connection: ConnectionID) -> Bool { peers[connection] != nil }
+        public func isOpen(_ connection: ConnectionID) -> Bool { links[Int(connection.slot)].peer != nil }
+
+        /// Whether what has been received from this connection is held, so that no more is taken from it.
+        public func isHeld(_ connection: ConnectionID) -> Bool { links[Int(connection.slot)].isWaiting }
 
         /// The server behind a connection.
         public func record(of connection: ConnectionID) -> Server? {
-            guard case .server(let server)? = peers[connection], core.servers.contains(server) else {
+            guard case .server(let server)? = links[Int(connection.slot)].peer, core.servers.contains(server)
+            else {
                 return nil
             }
             return core.servers[server]
@@ -161,7 +189,8 @@
 
         /// The client behind a connection.
         public func clientHandle(of connection: ConnectionID) -> Handle<Client>? {
-            guard case .client(let client)? = peers[connection], core.clients.contains(client) else {
+            guard case .client(let client)? = links[Int(connection.slot)].peer, core.clients.contains(client)
+            else {
                 return nil
             }
             return client
@@ -169,7 +198,8 @@
 
         /// The state of the client behind a connection.
         public func state(of connection: ConnectionID) -> Client.State? {
-            guard case .client(let client)? = peers[connection], core.clients.contains(client) else {
+            guard case .client(let client)? = links[Int(connection.slot)].peer, core.clients.contains(client)
+            else {
                 return nil
             }
             return core.clients[client].state
@@ -200,7 +230,7 @@
         public func connectServer() -> ConnectionID {
             let connection = makeConnection()
             let server = connecting.removeFirst()
-            peers[connection] = .server(server)
+            links[Int(connection.slot)].peer = .server(server)
             tell(
                 .connected(
                     server, connection, remote: "10.0.0.1", port: 5432, local: "10.0.0.9", localPort: 999))
@@ -211,7 +241,7 @@
         public func openConsole() -> ConnectionID {
             let connection = makeConnection()
             let client = consoles.removeFirst()
-            peers[connection] = .console(client)
+            links[Int(connection.slot)].peer = .console(client)
             tell(.consoleOpened(client, connection))
             return connection
         }
@@ -220,61 +250,71 @@
         public func encrypt(
             _ connection: ConnectionID, _ encryption: Encryption = Encryption(version: "TLSv1.3", cipher: "C")
         ) {
-            guard encrypting.remove(connection) != nil, let peer = peers[connection] else { return }
+            guard encrypting.remove(connection) != nil, let peer = links[Int(connection.slot)].peer else {
+                return
+            }
             tell(.encrypted(peer, encryption))
         }
 
         /// The peer closes a connection.
         public func hangUp(_ connection: ConnectionID) {
-            guard let peer = peers[connection] else { return }
+            guard let peer = links[Int(connection.slot)].peer else { return }
             tell(.closed(peer, "gone"))
         }
 
         /// Bytes arrive, in pieces of at most `pieceSize`.
         public func receive(_ connection: ConnectionID, _ bytes: [UInt8], pieceSize: Int = .max) {
+            let slot = Int(connection.slot)
             var rest = bytes[...]
             while !rest.isEmpty {
                 let piece = rest.prefix(pieceSize)
                 rest = rest.dropFirst(piece.count)
-                held[connection, default: []] += piece
-                if !isWaiting.contains(connection) { show(connection) }
+                if links[slot].held.isEmpty {
+                    links[slot].held = Array(piece)
+                } else {
+                    links[slot].held += piece
+                }
+                if !links[slot].isWaiting { show(slot) }
             }
         }
 
-        private func show(_ connection: ConnectionID) {
+        private func show(_ slot: Int) {
             shown += 1
             defer {
                 shown -= 1
                 if shown == 0, !detaching.isEmpty { tell(.detached(detaching.removeFirst())) }
             }
-            while let bytes = held[connection], !bytes.isEmpty, let peer = peers[connection] {
+            while !links[slot].held.isEmpty, let peer = links[slot].peer {
+                let bytes = links[slot].held
                 if core.entropy.needsRefill { refill() }
                 let consumption = core.received(peer, bytes.rawSpan)
-                secrets += bytes[core.secretBytes]
-                core.secretBytes = 0..<0
+                if !core.secretBytes.isEmpty {
+                    secrets += bytes[core.secretBytes]
+                    core.secretBytes = 0..<0
+                }
                 if consumption.consumed > bytes.count {
                     complain("\(consumption.consumed) of \(bytes.count) bytes are used")
                 }
                 input = bytes
                 drain()
                 input = []
-                guard peers[connection] != nil else { return }
-                held[connection] = Array(held[connection]!.dropFirst(consumption.consumed))
-                let left = held[connection]!.count
-                if left == 0 { return }
-                if consumption.needed == 0 {
-                    isWaiting.insert(connection)
-                    if resumed.remove(connection) != nil { isWaiting.remove(connection); continue }
+                guard links[slot].peer != nil else { return }
+                if consumption.consumed == links[slot].held.count {
+                    links[slot].held = []
                     return
                 }
-                if left < consumption.needed { return }
+                links[slot].held.removeFirst(min(consumption.consumed, bytes.count))
+                if consumption.needed == 0 {
+                    links[slot].isWaiting = true
+                    return
+                }
+                if links[slot].held.count < consumption.needed { return }
             }
         }
 
         // MARK: Actions
 
         private var input: [UInt8] = []
-        private var resumed: Set<ConnectionID> = []
         private var shown = 0
         private var detaching: [Peer] = []
 
@@ -283,15 +323,15 @@
             for index in 0..<core.actions.count {
                 switch core.actions[index] {
                 case .forward(let to, let offset, let count):
-                    sent[to, default: []] += input[offset..<(offset + count)]
+                    links[Int(to.slot)].sent += input[offset..<(offset + count)]
                 case .send(let to, let offset, let count):
-                    sent[to, default: []] += output(offset, count)
-                case .serve(let connection, let client): peers[connection] = .client(client)
+                    CoreRig.append(core.output, offset, count, to: &links[Int(to.slot)].sent)
+                case .serve(let connection, let client): links[Int(connection.slot)].peer = .client(client)
                 case .resume(let connection): wake.append(connection)
                 case .close(let connection, _):
-                    closed.insert(connection)
-                    peers[connection] = nil
-                    held[connection] = nil
+                    links[Int(connection.slot)].isClosed = true
+                    links[Int(connection.slot)].peer = nil
+                    links[Int(connection.slot)].held = []
                 case .connect(let server):
                     guard core.isWanted(server) else { continue }
                     _ = core.endpoint(of: server)
@@ -308,19 +348,19 @@
                 case .announceDrop(let offset, let count): drops.append(output(offset, count))
                 case .answerCancel(let ticket, let isFound): answers.append((ticket, isFound))
                 case .log(_, _, let offset, let count):
-                    log.append(String(decoding: output(offset, count), as: UTF8.self))
+                    lines.append(output(offset, count))
                 case .acknowledge(let epoch): acknowledged.append(epoch)
                 case .acknowledgeMissing(let epoch): missing.append(epoch)
                 case .detach(let connection):
                     detached.insert(connection)
-                    guard let peer = peers[connection] else { continue }
+                    guard let peer = links[Int(connection.slot)].peer else { continue }
                     // Bytes behind those that led here may be about to be held.
                     if shown > 0 { detaching.append(peer) } else { afterwards.append(.detached(peer)) }
                 case .attach(let connection): detached.remove(connection)
                 case .adopt(let connection, let peer):
-                    peers[connection] = peer
-                    if held[connection] != nil {
-                        isWaiting.insert(connection)
+                    links[Int(connection.slot)].peer = peer
+                    if !links[Int(connection.slot)].held.isEmpty {
+                        links[Int(connection.slot)].isWaiting = true
                         wake.append(connection)
                     }
                 case .pass(let peer, let worker, let offset, let count):
@@ -335,9 +375,9 @@
             }
             core.actions.removeAll()
             core.output.removeAll()
-            for fault in core.checkInvariants() { complain(fault) }
+            if checksEveryEvent { check() }
             later += wake
-            if !wakesLater { wakeAll() }
+            if !wakesLater, !later.isEmpty { wakeAll() }
             if !afterwards.isEmpty { tell(afterwards.removeFirst()) }
         }
 
@@ -350,7 +390,10 @@
         public func wakeAll() {
             let woken = later
             later = []
-            for connection in woken where isWaiting.remove(connection) != nil { show(connection) }
+            for connection in woken where links[Int(connection.slot)].isWaiting {
+                links[Int(connection.slot)].isWaiting = false
+                show(Int(connection.slot))
+            }
         }
 
         private var afterwards: [Event] = []
@@ -364,7 +407,7 @@
         /// The message that carries a client or server, with what the client has sent and nobody has used.
         private func message(_ peer: Peer, _ offset: Int, _ count: Int) -> [UInt8] {
             guard peer.isClient else { return output(offset, count) }
-            let input = held[core.connection(of: peer)] ?? []
+            let input = links[Int(core.connection(of: peer).slot)].held
             var buffer = ByteBuffer()
             let record = output(offset, count) + input
             let message: InboxMessage =
@@ -380,14 +423,14 @@
             if case .move(let record) = message {
                 let client = try MovedClient(decoding: record)
                 let connection = makeConnection()
-                if !client.input.isEmpty { held[connection] = client.input }
+                links[Int(connection.slot)].held = client.input
                 tell(.moved(client, connection))
                 return connection
             }
             if case .moveSession(let record) = message {
                 let session = try MovedSession(decoding: record)
                 let connection = makeConnection()
-                if !session.client.input.isEmpty { held[connection] = session.client.input }
+                links[Int(connection.slot)].held = session.client.input
                 broughtServers.append(makeConnection())
                 tell(.movedSession(session, connection, server: broughtServers[broughtServers.count - 1]))
                 return connection
@@ -401,26 +444,37 @@
             return connection
         }
 
+        private static func append(
+            _ output: borrowing ByteBuffer, _ offset: Int, _ count: Int, to bytes: inout [UInt8]
+        ) {
+            output.bytes.withUnsafeBytes { bytes += $0[offset..<(offset + count)] }
+        }
+
         private func output(_ offset: Int, _ count: Int) -> [UInt8] {
-            (offset..<(offset + count)).map { core.output[$0] }
+            var bytes: [UInt8] = []
+            CoreRig.append(core.output, offset, count, to: &bytes)
+            return bytes
         }
 
         private func makeConnection() -> ConnectionID {
-            nextSlot += 1
-            return ConnectionID(slot: nextSlot, generation: 1)
+            links.append(Link())
+            return ConnectionID(slot: UInt32(links.count - 1), generation: 1)
         }
 
         // MARK: Reading what was sent
 
         /// Everything sent to a connection since the last look.
         public func bytes(_ connection: ConnectionID) -> [UInt8] {
-            sent.removeValue(forKey: connection) ?? []
+            let slot = Int(connection.slot)
+            if links[slot].sent.isEmpty { return [] }
+            defer { links[slot].sent = [] }
+            return links[slot].sent
         }
 
         /// Everything sent to a connection since the last look, as messages: type and body, `?` for a startup
         /// packet.
         public func messages(_ connection: ConnectionID, isFirst: Bool = false) -> [Message] {
-            var bytes = (sent.removeValue(forKey: connection) ?? [])[...]
+            var bytes = bytes(connection)[...]
             var messages: [Message] = []
             if isFirst, bytes.count >= 4 {
                 let length = bytes.prefix(4).reduce(0) { $0 << 8 | Int($1) }
@@ -440,6 +494,6 @@
         public func types(_ connection: ConnectionID) -> String { String(messages(connection).map(\.type)) }
 
         /// The raw bytes sent to a connection since the last look.
-        public func raw(_ connection: ConnectionID) -> [UInt8] { sent.removeValue(forKey: connection) ?? [] }
+        public func raw(_ connection: ConnectionID) -> [UInt8] { bytes(connection) }
     }
 #endif

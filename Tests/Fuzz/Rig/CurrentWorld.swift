@@ -9,8 +9,7 @@
 
         /// This one runs now.
         public static func set(_ seed: UInt64, _ side: MutationWorld.Side, _ number: Int) {
-            let name = "PGSLUICE_MUTATIONS_SEED=\(seed) PGSLUICE_MUTATIONS_WORLD=\(number)"
-            let line = Array("\ntrapped with \(name) (side: \(side))\n".utf8)
+            let line = Array("\ntrapped in side \(side): seed \(seed), world \(number)\n".utf8)
             for index in line.indices { text[index] = line[index] }
             count = line.count
         }

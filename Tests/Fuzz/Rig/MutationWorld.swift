@@ -17,15 +17,16 @@
         private struct Guest {
             var player: Player
             var connection: ConnectionID
-            var pieces: [[UInt8]] = []
+            var pieces: [Piece] = []
             /// Rounds in which it waited and nothing came.
             var waits = 0
         }
 
         private struct Backend {
             var session: FakePostgres
+            var connection: ConnectionID
             var mutator: ReplyMutator?
-            var pieces: [[UInt8]] = []
+            var pieces: [Piece] = []
             var closes = false
         }
 
@@ -35,7 +36,8 @@
             var isWelcome = false
             var number = 0
             var expected: [UInt8] = []
-            var received: [UInt8] = []
+            /// How many bytes of that have come.
+            var receivedCount = 0
         }
 
         private static let databases = """
@@ -50,6 +52,9 @@
             """
 
         public let recordings: [Recording]
+        private let shortRecordings: [Recording]
+        /// Those of them that log in.
+        private let sessions: [Recording]
         /// Whether prepared statements follow a client from server to server, or servers do not change.
         public let keepsStatements: Bool
         public private(set) var failures: [String] = []
@@ -63,22 +68,27 @@
         private var nextConversation: Int
         private let lastConversation: Int
         private var guests: [Guest] = []
-        private var backends: [ConnectionID: Backend] = [:]
-        private var order: [ConnectionID] = []
+        private var backends: [Backend] = []
+        private let guestLimit: Int
+        /// Rounds since anybody did anything.
+        private var quietRounds = 0
+        private var roundCount = 0
         private var honest: [Honest] = []
         private var consoles: [ConnectionID] = []
         private var key: [UInt8] = [0, 0, 0, 1, 0, 0, 0, 1]
         private var serverCount = 0
-        /// Changes that have reached the core; those of servers whose end it has not seen are not counted.
+        /// Pieces with a changed message that have reached the core.
         public private(set) var changeCount = 0
         private var broadcastCount = 0
         /// Clients whose cancel request another worker has not answered yet.
         private var asked: [Handle<Client>] = []
         private var ticketCount: UInt64 = 0
 
-        /// A world with a core of this kind.
+        /// A world with a core of this kind. The invariants are checked after every event, or after each that
+        /// something changed has led to.
         public init(
-            seed: UInt64, number: Int, side: Side, conversations: Int, rig: CoreRig.Type = CoreRig.self
+            seed: UInt64, number: Int, side: Side, conversations: Int, rig: CoreRig.Type = CoreRig.self,
+            checksEveryEvent: Bool = true
         ) {
             self.seed = seed
             self.number = number
@@ -91,9 +101,9 @@
             keepsStatements = statements > 0 || mode == "session"
             let settings = [
                 "pool_mode = \(mode)",
-                "auth_type = \(dice.pick(["trust", "plain", "md5", "scram-sha-256"]))",
+                "auth_type = \(dice.pick(["trust", "trust", "trust", "plain", "md5", "scram-sha-256"]))",
                 "max_prepared_statements = \(statements)",
-                "default_pool_size = \(dice.pick([2, 4]))", "server_login_retry = 0.1",
+                "default_pool_size = \(dice.pick([2, 4, 8]))", "server_login_retry = 0.1",
                 "server_reset_query_always = \(dice.below(2))", "server_check_delay = \(dice.pick([0, 30]))",
                 "max_packet_size = \(dice.pick([400_000, 2_147_483_647]))", "query_wait_notify = 0",
                 "server_round_robin = \(dice.below(2))", "stats_users = stats", "disable_pqexec = 0",
@@ -102,7 +112,11 @@
             self.rig = rig.init(
                 settings.joined(separator: "\n"), databases: MutationWorld.databases,
                 users: MutationWorld.users)
+            self.rig.checksEveryEvent = checksEveryEvent
             recordings = MutationWorld.recordings(dice.pick(["db", "db2"]), mode)
+            shortRecordings = recordings.filter { $0.byteCount < 4_000 && $0.name != "large answer" }
+            sessions = shortRecordings.filter(\.isSession)
+            guestLimit = dice.pick([2, 5, 10])
             self.dice = dice
             isShared = side == .client || side == .nobody
             nextConversation = number * conversations
@@ -130,11 +144,11 @@
         }
 
         /// Shows what happens, when asked to.
-        private func trace(_ what: String, _ bytes: [UInt8]) {
+        private func trace(_ what: @autoclosure () -> String, _ bytes: [UInt8]) {
             guard MutationWorld.isTraced else { return }
             let text = String(
                 decoding: bytes.prefix(300).map { (0x20..<0x7F).contains($0) ? $0 : 0x2E }, as: UTF8.self)
-            print("\(rig.core.now / 1_000_000) \(what): \(bytes.count) \(text)")
+            print("\(rig.core.now / 1_000_000) \(what()): \(bytes.count) \(text)")
         }
 
         private static let isTraced = getenv("PGSLUICE_MUTATIONS_TRACE") != nil
@@ -144,7 +158,7 @@
         /// Runs to the end of all conversations.
         public func run() {
             while failures.isEmpty, nextConversation < lastConversation || !guests.isEmpty {
-                while guests.count < 3, nextConversation < lastConversation { addGuest() }
+                while guests.count < guestLimit, nextConversation < lastConversation { addGuest() }
                 playRounds()
             }
             finish()
@@ -194,7 +208,7 @@
         /// Rounds until one guest has left.
         private func playRounds() {
             let count = guests.count
-            for _ in 0..<3_000 {
+            for _ in 0..<20_000 {
                 playRound()
                 if guests.count < count || !failures.isEmpty { return }
             }
@@ -210,14 +224,38 @@
             for index in guests.indices.reversed() where dice.below(4) > 0 {
                 if playGuest(index) { isQuiet = false }
             }
-            for connection in order where dice.below(4) > 0 {
-                if playBackend(connection) { isQuiet = false }
+            for index in backends.indices.reversed() where dice.below(4) > 0 {
+                if playBackend(index) { isQuiet = false }
             }
-            for index in honest.indices where dice.below(3) > 0 { playHonest(index) }
+            for index in honest.indices where dice.once(in: 8) { playHonest(index) }
             playConsoles()
             playOtherWorkers()
-            takeFaults()
+            quietRounds = isQuiet ? quietRounds + 1 : 0
             if isQuiet || dice.once(in: 10) { rig.advance(milliseconds: UInt64(dice.below(60))) }
+            roundCount += 1
+            if !rig.checksEveryEvent, roundCount % 16 == 0 {
+                rig.check()
+                rig.forgetLog()
+            }
+            takeFaults()
+        }
+
+        /// Something reaches the core.
+        private func deliver(_ piece: Piece, to connection: ConnectionID) {
+            rig.receive(connection, piece.bytes)
+            guard piece.isChanged else { return }
+            changeCount += 1
+            if !rig.checksEveryEvent { rig.check(includesStatistics: false) }
+        }
+
+        /// The bytes cut at random places; if something is changed, it begins with them.
+        private func pieces(_ bytes: [UInt8], isChanged: Bool) -> [Piece] {
+            if !dice.once(in: 4) { return [Piece(bytes: bytes, isChanged: isChanged)] }
+            var isChanged = isChanged
+            return dice.pieces(bytes).map { bytes in
+                defer { isChanged = false }
+                return Piece(bytes: bytes, isChanged: isChanged)
+            }
         }
 
         // MARK: Guests
@@ -225,13 +263,13 @@
         private func addGuest() {
             let index = nextConversation
             nextConversation += 1
-            let recording = dice.pick(recordings)
-            let player =
-                side == .server
-                ? Player(recording, password: FakePostgres.password, cancelKey: key)
-                : Player(
-                    recording, password: FakePostgres.password, cancelKey: key,
-                    mutator: Mutator(seed: seed, index: index, side: side.rawValue), others: recordings)
+            // The long ones take as long as a hundred others.
+            let recording = dice.pick(
+                dice.once(in: 300) ? recordings : dice.once(in: 8) ? shortRecordings : sessions)
+            let player = Player(
+                recording, password: FakePostgres.password, cancelKey: key,
+                mutator: Mutator(seed: seed, index: index, side: side.rawValue), others: shortRecordings,
+                interval: side == .server ? nil : dice.pick([2, 2, 3, 12]))
             guests.append(Guest(player: player, connection: rig.accept()))
         }
 
@@ -239,43 +277,62 @@
         private func playGuest(_ index: Int) -> Bool {
             let connection = guests[index].connection
             let bytes = rig.raw(connection)
-            guests[index].player.receive(bytes)
-            if !bytes.isEmpty { trace("to client \(connection.slot)", bytes) }
-            if !bytes.isEmpty { guests[index].waits = 0 }
-            if guests[index].player.key.count >= 8 { key = guests[index].player.key }
+            if !bytes.isEmpty {
+                trace("to client \(connection.slot)", bytes)
+                guests[index].player.receive(bytes)
+                guests[index].waits = 0
+                if guests[index].player.key.count >= 8 { key = guests[index].player.key }
+            }
             guard rig.isOpen(connection), side == .nobody || !dice.once(in: 400) else {
                 leave(index)
                 return true
             }
+            // From whom input is held nothing is received.
+            if rig.isHeld(connection), side != .nobody { return wait(index) }
             if let piece = guests[index].pieces.first {
                 guests[index].pieces.removeFirst()
-                trace("client \(connection.slot)", piece)
-                rig.receive(connection, piece)
+                trace("client \(connection.slot)", piece.bytes)
+                deliver(piece, to: connection)
                 return true
             }
+            let changeCount = guests[index].player.changeCount
             switch guests[index].player.move() {
             case .send(let message):
                 guests[index].waits = 0
-                guests[index].pieces = dice.pieces(message)
+                let isChanged = guests[index].player.changeCount > changeCount
+                var pieces = pieces(message, isChanged: isChanged)
+                // Nothing may be left of a message.
+                guard !pieces.isEmpty else { return true }
+                trace("client \(connection.slot)", pieces[0].bytes)
+                deliver(pieces.removeFirst(), to: connection)
+                guests[index].pieces = pieces
                 return true
-            case .wait:
-                guests[index].waits += bytes.isEmpty ? 1 : 0
-                // A guest that has waited in vain for a while goes on.
-                if guests[index].waits > 40, side != .nobody {
-                    guests[index].player.stopWaiting()
-                    guests[index].waits = 30
-                }
-                return false
+            case .wait: return wait(index)
             case .hangUp:
                 leave(index)
                 return true
             }
         }
 
+        /// A guest that has waited in vain for a while goes on, or leaves if it cannot. True when it left.
+        private func wait(_ index: Int) -> Bool {
+            guests[index].waits += 1
+            guard side != .nobody, guests[index].waits > 40 || quietRounds > 3 else { return false }
+            if rig.isHeld(guests[index].connection) {
+                guard guests[index].waits > 100 || dice.once(in: 20) else { return false }
+                leave(index)
+                return true
+            }
+            guests[index].player.stopWaiting()
+            guests[index].waits = 30
+            return false
+        }
+
         private func leave(_ index: Int) {
-            trace("client \(guests[index].connection.slot) leaves", [])
-            changeCount += guests[index].player.changeCount
-            rig.hangUp(guests[index].connection)
+            let connection = guests[index].connection
+            trace("client \(connection.slot) leaves", [])
+            rig.hangUp(connection)
+            _ = rig.raw(connection)
             guests.remove(at: index)
         }
 
@@ -292,40 +349,40 @@
             let isGood = database == Array("good".utf8)
             let connection = rig.connectServer()
             serverCount += 1
-            var backend = Backend(session: FakePostgres(login: login, processID: serverCount))
+            var backend = Backend(
+                session: FakePostgres(login: login, processID: serverCount), connection: connection)
             if side == .server || side == .both, !isGood {
                 backend.mutator = ReplyMutator(
                     mutator: Mutator(
-                        seed: seed, index: number << 16 + serverCount, side: side.rawValue + 200))
+                        seed: seed, index: number << 16 + serverCount, side: side.rawValue + 200),
+                    interval: dice.pick([2, 3, 12]))
             }
-            backends[connection] = backend
-            order.append(connection)
+            backends.append(backend)
         }
 
         /// True when the server said or did something.
-        private func playBackend(_ connection: ConnectionID) -> Bool {
+        private func playBackend(_ index: Int) -> Bool {
+            let connection = backends[index].connection
             guard rig.isOpen(connection) else {
-                changeCount += backends[connection]?.mutator?.changeCount ?? 0
-                backends[connection] = nil
-                order.removeAll { $0 == connection }
+                _ = rig.raw(connection)
+                backends.remove(at: index)
                 return true
             }
             let bytes = rig.raw(connection)
             if !bytes.isEmpty {
                 trace("to server \(connection.slot)", bytes)
-                answer(connection, bytes)
+                answer(index, bytes)
             }
-            if backends[connection]?.mutator != nil, dice.once(in: 100) {
-                let stray = backends[connection]?.mutator?.unasked() ?? []
-                backends[connection]?.pieces.append(stray)
+            if backends[index].mutator != nil, dice.once(in: 100) {
+                backends[index].pieces.append(backends[index].mutator!.unasked())
             }
-            if let piece = backends[connection]?.pieces.first {
-                backends[connection]?.pieces.removeFirst()
-                trace("server \(connection.slot)", piece)
-                if !piece.isEmpty { rig.receive(connection, piece) }
+            if let piece = backends[index].pieces.first {
+                backends[index].pieces.removeFirst()
+                trace("server \(connection.slot)", piece.bytes)
+                if !piece.bytes.isEmpty { deliver(piece, to: connection) }
                 return true
             }
-            if backends[connection]?.closes == true {
+            if backends[index].closes {
                 trace("server \(connection.slot) closes", [])
                 rig.hangUp(connection)
                 return true
@@ -333,17 +390,15 @@
             return !bytes.isEmpty
         }
 
-        private func answer(_ connection: ConnectionID, _ bytes: [UInt8]) {
-            guard var backend = backends[connection] else { return }
-            let replies = backend.session.receive(bytes)
-            if backend.session.isClosed { backend.closes = true }
-            if let outcome = backend.mutator?.change(replies) {
-                backend.pieces += outcome.pieces
-                if outcome.closes { backend.closes = true }
+        private func answer(_ index: Int, _ bytes: [UInt8]) {
+            let replies = backends[index].session.receive(bytes)
+            if backends[index].session.isClosed { backends[index].closes = true }
+            if let outcome = backends[index].mutator?.change(replies) {
+                backends[index].pieces += outcome.pieces
+                if outcome.closes { backends[index].closes = true }
             } else if !replies.isEmpty {
-                backend.pieces += dice.pieces(Array(replies.joined()))
+                backends[index].pieces += pieces(replies.bytes, isChanged: false)
             }
-            backends[connection] = backend
         }
 
         // MARK: Around
@@ -400,19 +455,20 @@
             }
             let bytes = rig.raw(connection)
             guard honest[index].isWelcome else { return logIn(index, bytes) }
-            honest[index].received += bytes
             let expected = honest[index].expected
-            let received = honest[index].received
-            guard expected.starts(with: received) else {
-                return fail("honest client \(index) wanted \(expected), and got \(received)")
+            let end = honest[index].receivedCount + bytes.count
+            guard end <= expected.count, expected[honest[index].receivedCount..<end] == bytes[...] else {
+                let begin = expected.prefix(honest[index].receivedCount)
+                return fail("honest client \(index) wanted \(expected), and got \(begin + bytes)")
             }
-            guard received.count == expected.count else { return }
+            honest[index].receivedCount = end
+            guard end == expected.count else { return }
             honest[index].number += 1
             let text = "honest \(number) \(index) \(honest[index].number)"
             let isExtended = dice.once(in: 3)
             let request = isExtended ? Honesty.extendedRequest(text) : Bytes.query("select \(text)")
             honest[index].expected = isExtended ? Honesty.extendedAnswer(text) : Bytes.answer(text)
-            honest[index].received = []
+            honest[index].receivedCount = 0
             rig.receive(connection, request, pieceSize: dice.pick([Int.max, 7]))
         }
 

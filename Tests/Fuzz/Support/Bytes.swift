@@ -2,7 +2,12 @@
 public enum Bytes {
     /// A message: type, length, body.
     public static func message(_ type: Unicode.Scalar, _ body: [UInt8] = []) -> [UInt8] {
-        [UInt8(ascii: type)] + int32(body.count + 4) + body
+        var message: [UInt8] = []
+        message.reserveCapacity(body.count + 5)
+        message.append(UInt8(ascii: type))
+        append(int32: body.count + 4, to: &message)
+        message += body
+        return message
     }
 
     /// A first packet, which has a length and a code instead of a type.
@@ -12,8 +17,23 @@ public enum Bytes {
 
     /// Four bytes in network order.
     public static func int32(_ number: Int) -> [UInt8] {
-        let bits = UInt32(truncatingIfNeeded: number)
-        return [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: bits >> UInt32($0)) }
+        [
+            UInt8(truncatingIfNeeded: number >> 24), UInt8(truncatingIfNeeded: number >> 16),
+            UInt8(truncatingIfNeeded: number >> 8), UInt8(truncatingIfNeeded: number),
+        ]
+    }
+
+    /// Appends four bytes in network order.
+    static func append(int32 number: Int, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(truncatingIfNeeded: number >> 24))
+        bytes.append(UInt8(truncatingIfNeeded: number >> 16))
+        bytes.append(UInt8(truncatingIfNeeded: number >> 8))
+        bytes.append(UInt8(truncatingIfNeeded: number))
+    }
+
+    /// Overwrites four bytes with a number in network order.
+    static func store(int32 number: Int, in bytes: inout [UInt8], at offset: Int) {
+        for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: number >> (24 - 8 * index)) }
     }
 
     /// Two bytes in network order.
@@ -24,9 +44,18 @@ public enum Bytes {
     /// Texts, each with the zero byte that ends it.
     public static func text(_ parts: String...) -> [UInt8] { parts.flatMap { Array($0.utf8) + [0] } }
 
-    /// The number in four bytes in network order.
-    public static func number(_ bytes: some Collection<UInt8>) -> Int {
-        Int(Int32(bitPattern: bytes.prefix(4).reduce(UInt32(0)) { $0 << 8 | UInt32($1) }))
+    /// The number in the first four bytes, or fewer if there are no more, in network order.
+    public static func number(_ bytes: ArraySlice<UInt8>) -> Int {
+        var bits: UInt32 = 0
+        for byte in bytes.prefix(4) { bits = bits << 8 | UInt32(byte) }
+        return Int(Int32(bitPattern: bits))
+    }
+
+    /// The number in four bytes from `offset` on, in network order.
+    static func number(_ bytes: [UInt8], at offset: Int) -> Int {
+        var bits: UInt32 = 0
+        for index in offset..<offset + 4 { bits = bits << 8 | UInt32(bytes[index]) }
+        return Int(Int32(bitPattern: bits))
     }
 }
 
@@ -105,6 +134,38 @@ extension Bytes {
     }
 }
 
+/// Messages one behind the other, and where each ends.
+public struct MessageList {
+    /// All of them.
+    public private(set) var bytes: [UInt8] = []
+    private var ends: [Int] = []
+
+    public init() {}
+
+    public var count: Int { ends.count }
+    public var isEmpty: Bool { ends.isEmpty }
+
+    /// One of them.
+    public subscript(index: Int) -> ArraySlice<UInt8> {
+        bytes[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
+    }
+
+    mutating func append(_ message: [UInt8]) {
+        bytes += message
+        ends.append(bytes.count)
+    }
+
+    /// Appends a message whose body is written by a closure.
+    mutating func append(_ type: Unicode.Scalar, _ write: (inout [UInt8]) -> Void) {
+        let start = bytes.count
+        bytes.append(UInt8(ascii: type))
+        Bytes.append(int32: 0, to: &bytes)
+        write(&bytes)
+        Bytes.store(int32: bytes.count - start - 1, in: &bytes, at: start + 1)
+        ends.append(bytes.count)
+    }
+}
+
 /// Cuts a stream into its messages, as far as they are there.
 public struct MessageStream {
     /// One message of the stream.
@@ -138,7 +199,7 @@ public struct MessageStream {
     /// The next message, if all of it is there. A length that is none ends the stream.
     public mutating func next() -> Message? {
         guard bytes.count - offset >= 5 else { return nil }
-        let length = Bytes.number(bytes[(offset + 1)...])
+        let length = Bytes.number(bytes, at: offset + 1)
         guard length >= 4, bytes.count - offset > length else { return nil }
         let start = offset
         offset += length + 1

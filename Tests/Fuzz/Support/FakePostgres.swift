@@ -38,12 +38,18 @@ public struct FakePostgres {
     private var exchange: ScramServer?
     private var input: [UInt8] = []
     private var offset = 0
-    private var output: [[UInt8]] = []
+    private var output = MessageList()
     private var status = UInt8(ascii: "I")
     private var skipsUntilSync = false
-    private var statements: [[UInt8]: String] = [:]
-    private var portals: [[UInt8]: Portal] = [:]
-    private var parameters: [(name: String, value: String)]
+    private var statements: [ArraySlice<UInt8>: ArraySlice<UInt8>] = [:]
+    private var portals: [ArraySlice<UInt8>: Portal] = [:]
+    private var parameters = FakePostgres.parameters
+    private static let parameters = [
+        ("application_name", ""), ("client_encoding", "UTF8"), ("DateStyle", "ISO, MDY"),
+        ("in_hot_standby", "off"), ("integer_datetimes", "on"), ("IntervalStyle", "postgres"),
+        ("server_encoding", "UTF8"), ("server_version", "15.14"),
+        ("standard_conforming_strings", "on"), ("TimeZone", "Etc/UTC"),
+    ].map { Statement.Setting(name: Array($0.0.utf8), value: Array($0.1.utf8)) }
 
     private struct Portal {
         var statement: Statement
@@ -54,20 +60,14 @@ public struct FakePostgres {
     public init(login: Login, processID: Int) {
         self.login = login
         self.processID = processID
-        parameters = [
-            ("application_name", ""), ("client_encoding", "UTF8"), ("DateStyle", "ISO, MDY"),
-            ("in_hot_standby", "off"), ("integer_datetimes", "on"), ("IntervalStyle", "postgres"),
-            ("server_encoding", "UTF8"), ("server_version", "15.14"),
-            ("standard_conforming_strings", "on"), ("TimeZone", "Etc/UTC"),
-        ]
     }
 
     /// Takes bytes and answers the messages they complete.
-    public mutating func receive(_ bytes: [UInt8]) -> [[UInt8]] {
-        input += bytes
-        output.removeAll()
+    public mutating func receive(_ bytes: [UInt8]) -> MessageList {
+        if input.isEmpty { input = bytes } else { input += bytes }
+        output = MessageList()
         while !isClosed, takeMessage() {}
-        input.removeFirst(offset)
+        if offset == input.count { input = [] } else { input.removeFirst(offset) }
         offset = 0
         return output
     }
@@ -76,7 +76,7 @@ public struct FakePostgres {
         let isFirst = if case .startup = phase { true } else { false }
         let header = isFirst ? 4 : 5
         guard input.count - offset >= header else { return false }
-        let length = Bytes.number(input[(offset + header - 4)...])
+        let length = Bytes.number(input, at: offset + header - 4)
         guard length >= (isFirst ? 8 : 4), length <= 1 << 26 else {
             fatal("08P01", "invalid message length")
             return false
@@ -84,7 +84,7 @@ public struct FakePostgres {
         let total = header - 4 + length
         guard input.count - offset >= total else { return false }
         let type = input[offset]
-        let body = Array(input[(offset + header)..<(offset + total)])
+        let body = input[(offset + header)..<(offset + total)]
         offset += total
         switch phase {
         case .startup: start(body)
@@ -99,27 +99,75 @@ public struct FakePostgres {
 
     private mutating func say(_ message: [UInt8]) { output.append(message) }
 
+    private mutating func say(_ setting: Statement.Setting) {
+        output.append("S") { body in
+            body += setting.name
+            body.append(0)
+            body += setting.value
+            body.append(0)
+        }
+    }
+
+    private mutating func complete(_ tag: String) {
+        output.append("C") { body in
+            body += tag.utf8
+            body.append(0)
+        }
+    }
+
+    private mutating func row(_ value: ArraySlice<UInt8>) {
+        output.append("D") { body in
+            body.append(0)
+            body.append(1)
+            Bytes.append(int32: value.count, to: &body)
+            body += value
+        }
+    }
+
+    /// An error; behind the text a name in quotes, if there is one.
+    private mutating func error(
+        _ state: String, _ text: String, _ name: ArraySlice<UInt8>? = nil, severity: String = "ERROR"
+    ) {
+        output.append("E") { body in
+            for (code, value) in [("S", severity), ("V", severity), ("C", state), ("M", text)] {
+                body += code.utf8
+                body += value.utf8
+                if code != "M" { body.append(0) }
+            }
+            if let name {
+                body += " \"".utf8
+                body += name
+                body += "\"".utf8
+            }
+            body.append(0)
+            body.append(0)
+        }
+    }
+
     private mutating func fatal(_ state: String, _ text: String) {
-        say(Bytes.error(state, text, severity: "FATAL"))
+        error(state, text, severity: "FATAL")
         isClosed = true
     }
 
-    private mutating func ready() { say(Bytes.ready(status)) }
+    private mutating func ready() { output.append("Z") { $0.append(status) } }
 
     // MARK: Login
 
-    private mutating func start(_ body: [UInt8]) {
+    private mutating func start(_ body: ArraySlice<UInt8>) {
         switch Bytes.number(body) {
         case 80_877_102: isClosed = true
         case 80_877_103, 80_877_104: say([UInt8(ascii: "N")])
         default:
             let fields = body.dropFirst(4).split(separator: 0, omittingEmptySubsequences: false)
-                .map { String(decoding: $0, as: UTF8.self) }
             for index in stride(from: 0, to: fields.count - 1, by: 2) where !fields[index].isEmpty {
-                _ = set(fields[index], fields[index + 1])
+                let setting = Statement.Setting(name: Array(fields[index]), value: Array(fields[index + 1]))
+                _ = set(setting)
                 // Who is stored in the newer form cannot prove himself in another way.
-                if fields[index] == "user", fields[index + 1] == "scram", login != .trust { login = .scram }
-                if fields[index] == "database" { database = fields[index + 1] }
+                let isScram = fields[index].spells("user") && fields[index + 1].spells("scram")
+                if isScram, login != .trust { login = .scram }
+                if fields[index].spells("database") {
+                    database = String(decoding: setting.value, as: UTF8.self)
+                }
             }
             beginLogin()
         }
@@ -142,14 +190,14 @@ public struct FakePostgres {
         }
     }
 
-    private mutating func checkPassword(_ type: UInt8, _ body: [UInt8]) {
+    private mutating func checkPassword(_ type: UInt8, _ body: ArraySlice<UInt8>) {
         guard type == UInt8(ascii: "p") else { return fatal("08P01", "expected password response") }
         welcome()
     }
 
-    private mutating func continueScram(_ type: UInt8, _ body: [UInt8]) {
+    private mutating func continueScram(_ type: UInt8, _ body: ArraySlice<UInt8>) {
         guard type == UInt8(ascii: "p") else { return fatal("08P01", "expected SASL response") }
-        switch exchange!.receive(body.rawSpan) {
+        switch exchange!.receive(Array(body).rawSpan) {
         case .continue(let data): say(Bytes.authentication(11, data))
         case .success(let data, _):
             say(Bytes.authentication(12, data))
@@ -160,8 +208,11 @@ public struct FakePostgres {
 
     private mutating func welcome() {
         say(Bytes.authentication(0))
-        for parameter in parameters { say(Bytes.parameter(parameter.name, parameter.value)) }
-        say(Bytes.message("K", Bytes.int32(processID) + [1, 2, 3, 4]))
+        for parameter in parameters { say(parameter) }
+        output.append("K") { body in
+            Bytes.append(int32: processID, to: &body)
+            body += [1, 2, 3, 4]
+        }
         phase = .ready
         isReady = true
         ready()
@@ -169,7 +220,7 @@ public struct FakePostgres {
 
     // MARK: Messages
 
-    private mutating func message(_ type: UInt8, _ body: [UInt8]) {
+    private mutating func message(_ type: UInt8, _ body: ArraySlice<UInt8>) {
         if skipsUntilSync, type != UInt8(ascii: "S"), type != UInt8(ascii: "X") { return }
         switch type {
         case UInt8(ascii: "Q"):
@@ -199,38 +250,34 @@ public struct FakePostgres {
     }
 
     /// An error in an extended query.
-    private mutating func fail(_ state: String, _ text: String) {
-        say(Bytes.error(state, text))
+    private mutating func fail(_ state: String, _ text: String, _ name: ArraySlice<UInt8>? = nil) {
+        error(state, text, name)
         skipsUntilSync = true
         if status == UInt8(ascii: "T") { status = UInt8(ascii: "E") }
     }
 
-    private func wholeText(_ body: [UInt8]) -> String? {
-        guard let end = body.firstIndex(of: 0), end == body.count - 1 else { return nil }
-        return String(decoding: body[..<end], as: UTF8.self)
+    private func wholeText(_ body: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+        guard let end = body.firstIndex(of: 0), end == body.endIndex - 1 else { return nil }
+        return body[..<end]
     }
 
-    /// The zero-terminated texts that a body begins with.
-    private func texts(_ body: ArraySlice<UInt8>, _ count: Int) -> [[UInt8]]? {
-        var rest = body
-        var texts: [[UInt8]] = []
-        while texts.count < count {
-            guard let end = rest.firstIndex(of: 0) else { return nil }
-            texts.append(Array(rest[rest.startIndex..<end]))
-            rest = rest[(end + 1)...]
-        }
-        return texts
+    /// Takes a text and the zero that ends it.
+    private func text(_ rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
+        guard let end = rest.firstIndex(of: 0) else { return nil }
+        defer { rest = rest[(end + 1)...] }
+        return rest[..<end]
     }
 
     // MARK: Simple queries
 
-    private mutating func simple(_ text: String) {
+    private mutating func simple(_ text: ArraySlice<UInt8>) {
         portals.removeValue(forKey: [])
         statements.removeValue(forKey: [])
-        let parts = text.split(separator: ";", omittingEmptySubsequences: true)
-            .map { Statement(String($0)) }.filter { $0 != .empty }
-        if parts.isEmpty { say(Bytes.message("I")) }
-        for statement in parts {
+        var isEmpty = true
+        for part in text.split(separator: UInt8(ascii: ";")) {
+            let statement = Statement(part)
+            if statement == .empty { continue }
+            isEmpty = false
             guard let refusal = refusal(of: statement) else {
                 if statement.returnsRows { say(Bytes.description) }
                 run(statement)
@@ -242,25 +289,29 @@ public struct FakePostgres {
                 case .startup, .password, .scram, .ready: continue
                 }
             }
-            say(Bytes.error(refusal.state, refusal.text))
+            error(refusal.state, refusal.text, refusal.name)
             if status == UInt8(ascii: "T") { status = UInt8(ascii: "E") }
             break
         }
+        if isEmpty { say(Bytes.message("I")) }
         ready()
     }
 
+    private typealias Refusal = (state: String, text: String, name: ArraySlice<UInt8>?)
+
     /// Why a statement cannot run now.
-    private func refusal(of statement: Statement) -> (state: String, text: String)? {
+    private func refusal(of statement: Statement) -> Refusal? {
         if status == UInt8(ascii: "E"), !statement.endsTransaction {
             return (
-                "25P02", "current transaction is aborted, commands ignored until end of transaction block"
+                "25P02", "current transaction is aborted, commands ignored until end of transaction block",
+                nil
             )
         }
         switch statement {
-        case .error: return ("22012", "division by zero")
-        case .unknown(let text): return ("42601", "syntax error at or near \"\(text)\"")
-        case .settings(let settings) where settings.contains { $0.value == "Nowhere" }:
-            return ("22023", "invalid value for parameter \"TimeZone\": \"Nowhere\"")
+        case .error: return ("22012", "division by zero", nil)
+        case .unknown(let text): return ("42601", "syntax error at or near", text)
+        case .settings(let settings) where settings.contains { $0.value[...].spells("nowhere") }:
+            return ("22023", "invalid value for parameter \"TimeZone\":", Array("Nowhere".utf8)[...])
         default: return nil
         }
     }
@@ -269,23 +320,25 @@ public struct FakePostgres {
     private mutating func run(_ statement: Statement) {
         switch statement {
         case .empty: say(Bytes.message("I"))
-        case .value(let value): rows([Array(value.utf8)])
-        case .rows(let count): rows((0..<count).map { Array("row \($0)".utf8) })
-        case .wide(let count): rows([[UInt8](repeating: 0x77, count: count)])
+        case .value(let value): single(value)
+        case .rows(let count):
+            for number in 0..<count { row(Array("row \(number)".utf8)[...]) }
+            complete("SELECT \(count)")
+        case .wide(let count): single([UInt8](repeating: 0x77, count: count)[...])
         case .notice:
             say(Bytes.notice("as asked for"))
-            rows([Array("notice".utf8)])
+            single(Array("notice".utf8)[...])
         case .notify:
             say(Bytes.notification("news"))
-            rows([Array("notify".utf8)])
+            single(Array("notify".utf8)[...])
         case .settings(let settings):
-            let changed = settings.filter { set($0.name, $0.value) }
-            rows([Array("set".utf8)])
-            for setting in changed { say(Bytes.parameter(setting.name, setting.value)) }
-        case .set(let name, let value):
-            let isReported = set(name, value)
-            say(Bytes.complete("SET"))
-            if isReported { say(Bytes.parameter(name, value)) }
+            let changed = settings.filter { set($0) }
+            single(Array("set".utf8)[...])
+            for setting in changed { say(setting) }
+        case .set(let setting):
+            let isReported = set(setting)
+            complete("SET")
+            if isReported { say(setting) }
         case .begin: change("BEGIN", "T")
         case .commit: change(status == UInt8(ascii: "E") ? "ROLLBACK" : "COMMIT", "I")
         case .rollback: change("ROLLBACK", "I")
@@ -296,7 +349,7 @@ public struct FakePostgres {
             say(Bytes.message("H", [0, 0, 0]))
             for line in 0..<5 { say(Bytes.copyData("line \(line)\n")) }
             say(Bytes.copyDone)
-            say(Bytes.complete("COPY 5"))
+            complete("COPY 5")
         case .replicate:
             say(Bytes.message("W", [0, 0, 0]))
             say(Bytes.copyData("w the log"))
@@ -304,63 +357,67 @@ public struct FakePostgres {
         case .discard(let tag):
             statements.removeAll()
             portals.removeAll()
-            say(Bytes.complete(tag))
-        case .other(let tag): say(Bytes.complete(tag))
+            complete(tag)
+        case .other(let tag): complete(tag)
         case .error, .unknown: break
         }
     }
 
-    private mutating func rows(_ values: [[UInt8]]) {
-        for value in values { say(Bytes.row(value)) }
-        say(Bytes.complete("SELECT \(values.count)"))
+    private mutating func single(_ value: ArraySlice<UInt8>) {
+        row(value)
+        complete("SELECT 1")
     }
 
     private mutating func change(_ tag: String, _ newStatus: Unicode.Scalar) {
         status = UInt8(ascii: newStatus)
         if newStatus == "I" { portals.removeAll() }
-        say(Bytes.complete(tag))
+        complete(tag)
     }
 
     /// Changes a parameter; whether it is one that is reported.
-    private mutating func set(_ name: String, _ value: String) -> Bool {
-        guard let index = parameters.firstIndex(where: { $0.name.lowercased() == name.lowercased() }),
-            parameters[index].value != value
+    private mutating func set(_ setting: Statement.Setting) -> Bool {
+        func small(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
+        func isSame(_ name: [UInt8]) -> Bool {
+            name.count == setting.name.count
+                && name.indices.allSatisfy { small(name[$0]) == small(setting.name[$0]) }
+        }
+        guard let index = parameters.firstIndex(where: { isSame($0.name) }),
+            parameters[index].value != setting.value
         else { return false }
-        parameters[index].value = value
+        parameters[index].value = setting.value
         return true
     }
 
     // MARK: Extended queries
 
-    private mutating func parse(_ body: [UInt8]) {
-        guard let texts = texts(body[...], 2), body.count >= texts[0].count + texts[1].count + 4 else {
+    private mutating func parse(_ body: ArraySlice<UInt8>) {
+        var rest = body
+        guard let name = text(&rest), let query = text(&rest), rest.count >= 2 else {
             return fail("08P01", "invalid message format")
         }
-        let query = String(decoding: texts[1], as: UTF8.self)
         let statement = Statement(query)
-        if case .unknown(let text) = statement {
-            return fail("42601", "syntax error at or near \"\(text)\"")
-        }
+        if case .unknown(let text) = statement { return fail("42601", "syntax error at or near", text) }
         if status == UInt8(ascii: "E"), !statement.endsTransaction {
             return fail("25P02", "current transaction is aborted")
         }
-        if !texts[0].isEmpty, statements[texts[0]] != nil {
-            let name = String(decoding: texts[0], as: UTF8.self)
-            return fail("42P05", "prepared statement \"\(name)\" already exists")
+        if !name.isEmpty, statements[name] != nil {
+            return fail("42P05", "prepared statement that exists:", name)
         }
-        statements[texts[0]] = query
+        // What is kept must not keep the input.
+        statements[Array(name)[...]] = Array(query)[...]
         say(Bytes.message("1"))
     }
 
-    private mutating func bind(_ body: [UInt8]) {
-        guard let texts = texts(body[...], 2) else { return fail("08P01", "invalid message format") }
-        guard let query = statements[texts[1]] else {
-            let name = String(decoding: texts[1], as: UTF8.self)
-            return fail("26000", "prepared statement \"\(name)\" does not exist")
+    private mutating func bind(_ body: ArraySlice<UInt8>) {
+        var rest = body
+        guard let portal = text(&rest), let name = text(&rest) else {
+            return fail("08P01", "invalid message format")
         }
-        let formats = texts[0].count + texts[1].count + 2
-        guard isWellFormed(body.dropFirst(formats)) else { return fail("08P01", "invalid message format") }
-        portals[texts[0]] = Portal(statement: Statement(query))
+        guard let query = statements[name] else {
+            return fail("26000", "prepared statement that does not exist:", name)
+        }
+        guard isWellFormed(rest) else { return fail("08P01", "invalid message format") }
+        portals[Array(portal)[...]] = Portal(statement: Statement(query))
         say(Bytes.message("2"))
     }
 
@@ -386,8 +443,9 @@ public struct FakePostgres {
         return rest.count == results * 2
     }
 
-    private mutating func describe(_ body: [UInt8]) {
-        guard let kind = body.first, let name = texts(body.dropFirst(), 1)?[0] else {
+    private mutating func describe(_ body: ArraySlice<UInt8>) {
+        var rest = body.dropFirst()
+        guard let kind = body.first, let name = text(&rest) else {
             return fail("08P01", "invalid message format")
         }
         let statement: Statement
@@ -402,23 +460,27 @@ public struct FakePostgres {
         say(statement.returnsRows ? Bytes.description : Bytes.message("n"))
     }
 
-    private mutating func execute(_ body: [UInt8]) {
-        guard let name = texts(body[...], 1)?[0], body.count == name.count + 5 else {
+    private mutating func execute(_ body: ArraySlice<UInt8>) {
+        var rest = body
+        guard let name = text(&rest), rest.count == 4 else {
             return fail("08P01", "invalid message format")
         }
         guard var portal = portals[name] else { return fail("34000", "portal does not exist") }
-        if let refusal = refusal(of: portal.statement) { return fail(refusal.state, refusal.text) }
-        let limit = Bytes.number(body[(name.count + 1)...])
+        if let refusal = refusal(of: portal.statement) {
+            return fail(refusal.state, refusal.text, refusal.name)
+        }
+        let limit = Bytes.number(rest)
         guard limit > 0, case .rows(let count) = portal.statement else { return run(portal.statement) }
         let part = min(limit, max(0, count - portal.rowsSent))
-        for row in 0..<part { say(Bytes.row(Array("row \(portal.rowsSent + row)".utf8))) }
+        for number in 0..<part { row(Array("row \(portal.rowsSent + number)".utf8)[...]) }
         portal.rowsSent += part
         portals[name] = portal
-        say(portal.rowsSent < count ? Bytes.message("s") : Bytes.complete("SELECT \(part)"))
+        if portal.rowsSent < count { say(Bytes.message("s")) } else { complete("SELECT \(part)") }
     }
 
-    private mutating func close(_ body: [UInt8]) {
-        guard let kind = body.first, let name = texts(body.dropFirst(), 1)?[0] else {
+    private mutating func close(_ body: ArraySlice<UInt8>) {
+        var rest = body.dropFirst()
+        guard let kind = body.first, let name = text(&rest) else {
             return fail("08P01", "invalid message format")
         }
         if kind == UInt8(ascii: "S") {
@@ -431,13 +493,13 @@ public struct FakePostgres {
 
     // MARK: Copies
 
-    private mutating func copyMessage(_ type: UInt8, _ body: [UInt8], _ isSimple: Bool) {
+    private mutating func copyMessage(_ type: UInt8, _ body: ArraySlice<UInt8>, _ isSimple: Bool) {
         switch type {
         case UInt8(ascii: "d"), UInt8(ascii: "H"), UInt8(ascii: "S"): return
         case UInt8(ascii: "X"): isClosed = true
         case UInt8(ascii: "c"):
             phase = .ready
-            say(Bytes.complete("COPY 4"))
+            complete("COPY 4")
             if isSimple { ready() }
         default:
             phase = .ready
@@ -451,13 +513,13 @@ public struct FakePostgres {
         }
     }
 
-    private mutating func replicationMessage(_ type: UInt8, _ body: [UInt8]) {
+    private mutating func replicationMessage(_ type: UInt8, _ body: ArraySlice<UInt8>) {
         switch type {
         case UInt8(ascii: "d"): say(Bytes.copyData("k alive"))
         case UInt8(ascii: "c"):
             phase = .ready
             say(Bytes.copyDone)
-            say(Bytes.complete("COPY 0"))
+            complete("COPY 0")
             ready()
         case UInt8(ascii: "X"): isClosed = true
         case UInt8(ascii: "H"), UInt8(ascii: "S"): break

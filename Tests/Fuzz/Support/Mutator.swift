@@ -1,5 +1,17 @@
 import Base
 
+/// Bytes that are sent at once.
+public struct Piece {
+    public var bytes: [UInt8]
+    /// A changed message begins in them.
+    public var isChanged: Bool
+
+    public init(bytes: [UInt8], isChanged: Bool) {
+        self.bytes = bytes
+        self.isChanged = isChanged
+    }
+}
+
 /// Changes conversations at random, the same way for the same seed.
 public struct Mutator {
     private var random: Random
@@ -79,6 +91,54 @@ public struct Mutator {
         once(in: 4) ? change(message) : message
     }
 
+    /// A changed message whose length is right, so that whoever reads it goes on with what follows.
+    public mutating func changeInside(_ message: [UInt8]) -> [UInt8] {
+        guard !message.isEmpty else { return garbage() }
+        let start = lengthOffset(message) + 4
+        guard message.count >= start else { return change(message) }
+        var bytes = message
+        if start == 5, once(in: 30) {
+            bytes[0] = pick(Mutator.types)
+            return bytes
+        }
+        changeInside(&bytes, start)
+        while once(in: 4) { changeInside(&bytes, start) }
+        Bytes.store(int32: bytes.count - start + 4, in: &bytes, at: start - 4)
+        return bytes
+    }
+
+    private mutating func changeInside(_ bytes: inout [UInt8], _ start: Int) {
+        let at = start + below(bytes.count - start + 1)
+        let end = bytes.count
+        switch below(12) {
+        case 0 where at < end: bytes[at] ^= 1 << UInt8(below(8))
+        case 1 where at < end: bytes[at] = UInt8(below(256))
+        case 2 where at < end: bytes[at] = pick(Mutator.edges)
+        case 3: changeNumber(&bytes)
+        case 4: bytes.removeSubrange(at..<min(end, at + 1 + below(16)))
+        case 5: bytes.removeSubrange(at...)
+        case 6: bytes.insert(0, at: at)
+        case 7: if let zero = bytes[at...].firstIndex(of: 0) { bytes.remove(at: zero) }
+        case 8: bytes.insert(contentsOf: bytes[at..<min(end, at + 1 + below(32))], at: at)
+        case 9: bytes.insert(contentsOf: pick(Mutator.words), at: at)
+        case 10: bytes.replaceSubrange(start..<at, with: pick(Mutator.words))
+        default:
+            let count = 1 + (once(in: 50) ? below(9_000) : below(12))
+            let byte = pick(Mutator.edges)
+            bytes.insert(contentsOf: repeatElement(byte, count: count), at: at)
+        }
+    }
+
+    private static let edges: [UInt8] = [0, 1, 0x7F, 0x80, 0xFF, 0x20, 0x27, 0x5C]
+    /// What means something to a pooler or a server inside a message.
+    private static let words = [
+        "begin", "commit", "rollback", "select 1", "select error", "discard all", "deallocate all",
+        "deallocate s", "drop database x", "set DateStyle to German", "listen news", "copy t from stdin",
+        "copy t to stdout", ";", "/* */", "'", "s\0", "\0s\0", "\0", "S", "P", "user\0", "database\0db\0",
+        "replication\0true\0", "options\0-c geqo=off\0", "client_encoding\0", "_pq_.x\0y\0",
+        "SCRAM-SHA-256\0", "n,,n=,r=", "SELECT 1\0", "SFATAL\0", "C57P01\0", "I", "T", "E",
+    ].map { Array($0.utf8) }
+
     /// A changed message.
     public mutating func change(_ message: [UInt8]) -> [UInt8] {
         guard !message.isEmpty else { return garbage() }
@@ -87,7 +147,7 @@ public struct Mutator {
         switch below(14) {
         case 0, 1: bytes[at] ^= 1 << UInt8(below(8))
         case 2: bytes[at] = UInt8(below(256))
-        case 3: bytes[at] = pick([0, 1, 0x7F, 0x80, 0xFF, 0x20, 0x27, 0x5C])
+        case 3: bytes[at] = pick(Mutator.edges)
         case 4: bytes[0] = pick(Mutator.types)
         case 5, 6: changeLength(&bytes)
         case 7: bytes.removeSubrange(at...)
@@ -125,9 +185,13 @@ public struct Mutator {
         bytes.replaceSubrange(offset..<offset + 4, with: Bytes.int32(new))
     }
 
+    private static let numbers = [
+        0, 1, -1, -2, 255, 256, 32_767, -32_768, 65_535, Int(Int32.max), Int(Int32.min),
+    ]
+
     /// Overwrites two or four bytes somewhere with a number that is at the edge of something.
     private mutating func changeNumber(_ bytes: inout [UInt8]) {
-        let number = pick([0, 1, -1, -2, 255, 256, 32_767, -32_768, 65_535, Int(Int32.max), Int(Int32.min)])
+        let number = pick(Mutator.numbers)
         let new = once(in: 2) ? Bytes.int16(number) : Bytes.int32(number)
         guard bytes.count >= new.count + 5 else { return }
         let at = 5 + below(bytes.count - new.count - 4)
@@ -149,6 +213,13 @@ public struct Mutator {
         default: body.insert(0, at: below(body.count + 1))
         }
         bytes = Array(bytes[..<offset]) + Bytes.int32(body.count + 4) + body
+    }
+
+    /// What comes behind the login of some conversations, one after another.
+    public mutating func bodies(of recordings: [Recording]) -> [Step] {
+        var steps: [Step] = []
+        for _ in 0..<below(10) { steps += pick(recordings).body }
+        return steps
     }
 
     /// Bytes that mean nothing.

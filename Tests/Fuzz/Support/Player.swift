@@ -27,6 +27,11 @@ public struct Player {
     private var scram: ScramClient?
     /// Answers of a login that are to be changed, and how.
     private var mutator: Mutator?
+    /// One in so many messages is changed when it is sent; `nil` if only what the steps say is sent.
+    private var interval: Int?
+    /// Messages that are still sent after one that may have a wrong length: what follows it is taken for
+    /// its rest.
+    private var rest: Int?
     /// The key that this client was given to cancel its queries with.
     public private(set) var key: [UInt8] = []
     /// Messages it has sent that the recording does not have: those that were left out, doubled or moved are
@@ -60,6 +65,23 @@ public struct Player {
         self.mutator = mutator
     }
 
+    /// A player of a recording and what comes in others, who changes about one in `interval` messages, most
+    /// of them so that the conversation can go on; or none.
+    public init(
+        _ recording: Recording, password: String, cancelKey: [UInt8], mutator: Mutator,
+        others: [Recording], interval: Int?
+    ) {
+        self.init(recording, password: password, cancelKey: cancelKey)
+        var mutator = mutator
+        if interval != nil, mutator.once(in: 3) { steps = mutator.change(steps, others: others) }
+        if recording.isSession, steps.count > 5 {
+            steps.insert(contentsOf: mutator.bodies(of: others), at: steps.count - 2)
+        }
+        guard let interval else { return }
+        self.mutator = mutator
+        self.interval = interval
+    }
+
     /// The step it is at, for reports.
     public var position: Int { next }
 
@@ -77,6 +99,7 @@ public struct Player {
         while next < steps.count {
             switch steps[next] {
             case .send(let bytes):
+                if let interval { return pester(bytes, interval) }
                 next += 1
                 if mutator != nil, !usual.contains(bytes) { changeCount += 1 }
                 return .send(bytes)
@@ -100,7 +123,33 @@ public struct Player {
         return .hangUp
     }
 
+    /// Sends a message, a changed one in its place, or another one in front of it.
+    private mutating func pester(_ bytes: [UInt8], _ interval: Int) -> Move {
+        if let rest {
+            guard rest > 0 else { return .hangUp }
+            self.rest = rest - 1
+            next += 1
+            return .send(bytes)
+        }
+        let isStartup = next < 3
+        guard mutator!.once(in: isStartup ? 8 : interval) else {
+            next += 1
+            return .send(bytes)
+        }
+        if isStartup || !mutator!.once(in: 4) { next += 1 }
+        let changed: [UInt8]
+        if mutator!.once(in: 24) {
+            changed = mutator!.change(bytes)
+            rest = mutator!.below(4)
+        } else {
+            changed = mutator!.changeInside(bytes)
+        }
+        if changed != bytes { changeCount += 1 }
+        return .send(changed)
+    }
+
     private mutating func maybeChanged(_ message: [UInt8]) -> [UInt8] {
+        if interval != nil, mutator!.once(in: 2) { return message }
         guard let changed = mutator?.maybeChange(message) else { return message }
         if changed != message { changeCount += 1 }
         return changed
@@ -134,7 +183,7 @@ public struct Player {
         case 3:
             return Bytes.password(Bytes.text(password))
         case 5:
-            let salt = UInt32(bitPattern: Int32(truncatingIfNeeded: Bytes.number(rest)))
+            let salt = UInt32(bitPattern: Int32(truncatingIfNeeded: Bytes.number(rest[...])))
             let secret = StoredSecret.plain(Array(password.utf8))
             guard let response = secret.md5Response(user: Array(user.utf8), salt: salt) else { return nil }
             return Bytes.password(response + [0])

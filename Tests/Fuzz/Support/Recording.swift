@@ -22,6 +22,22 @@ public struct Recording: Sendable {
     /// Errors are part of it.
     public let hasErrors: Bool
 
+    /// How many bytes are sent in it.
+    public var byteCount: Int {
+        steps.reduce(0) { count, step in
+            if case .send(let bytes) = step { count + bytes.count } else { count }
+        }
+    }
+
+    /// Whether it begins with a login.
+    public var isSession: Bool { !body.isEmpty }
+
+    /// What comes between the welcome and the end of a session.
+    var body: ArraySlice<Step> {
+        guard steps.count > 5, case .logIn = steps[1] else { return [] }
+        return steps[3..<steps.count - 2]
+    }
+
     /// What is the same in all recordings of a world.
     public struct Place: Sendable {
         /// The database that clients ask for.

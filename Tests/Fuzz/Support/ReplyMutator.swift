@@ -2,8 +2,8 @@
 public struct ReplyMutator {
     /// What is to be done with some replies.
     public struct Outcome {
-        /// Send these, each at once.
-        public var pieces: [[UInt8]] = []
+        /// Send these.
+        public var pieces: [Piece] = []
         /// Then close the connection.
         public var closes = false
     }
@@ -12,7 +12,9 @@ public struct ReplyMutator {
     /// Messages sent so far, and the ones that are changed.
     private var count = 0
     private var places: Set<Int> = []
-    private var delayed: [[UInt8]] = []
+    /// Every so many messages one is changed, instead of those at `places`.
+    private let interval: Int?
+    private var delayed: [ArraySlice<UInt8>] = []
     /// The server has stopped to say anything.
     private var isSilent = false
     /// Messages changed, left out, doubled, delayed or made up so far.
@@ -34,39 +36,87 @@ public struct ReplyMutator {
             places.insert(place)
         }
         self.mutator = mutator
+        interval = nil
+    }
+
+    /// Changes all along the conversation, about one in `interval` messages; most are such that the
+    /// conversation can go on.
+    public init(mutator: Mutator, interval: Int) {
+        self.mutator = mutator
+        self.interval = interval
     }
 
     /// Takes the replies a good server would give now.
-    public mutating func change(_ replies: [[UInt8]]) -> Outcome {
+    public mutating func change(_ replies: MessageList) -> Outcome {
         var outcome = Outcome()
         var bytes: [UInt8] = []
-        for reply in replies where !outcome.closes && !isSilent {
-            let isChanged = places.contains(count)
+        var marks: [Int] = []
+        bytes.reserveCapacity(replies.bytes.count + 64)
+        for index in 0..<replies.count where !outcome.closes && !isSilent {
+            let reply = replies[index]
+            let isChanged = isPlace(reply)
             count += 1
             let after = delayed
             delayed = []
             if isChanged {
                 changeCount += 1
+                marks.append(bytes.count)
                 change(reply, &bytes, &outcome.closes)
             } else {
                 bytes += reply
             }
             for message in after { bytes += message }
         }
-        if !bytes.isEmpty { outcome.pieces = mutator.pieces(bytes) }
+        guard !bytes.isEmpty else { return outcome }
+        if interval != nil, mutator.once(in: 2) {
+            outcome.pieces = cut(bytes, at: marks)
+            return outcome
+        }
+        var offset = 0
+        for piece in mutator.pieces(bytes) {
+            let range = offset..<offset + piece.count
+            outcome.pieces.append(Piece(bytes: piece, isChanged: marks.contains { range.contains($0) }))
+            offset = range.upperBound
+        }
         return outcome
     }
 
+    /// Pieces of which each but perhaps the first begins with a change.
+    private func cut(_ bytes: [UInt8], at marks: [Int]) -> [Piece] {
+        var pieces: [Piece] = []
+        var start = 0
+        func append(upTo end: Int) {
+            guard end > start else { return }
+            pieces.append(Piece(bytes: Array(bytes[start..<end]), isChanged: marks.contains(start)))
+            start = end
+        }
+        for mark in marks { append(upTo: mark) }
+        append(upTo: bytes.count)
+        return pieces
+    }
+
+    private mutating func isPlace(_ reply: ArraySlice<UInt8>) -> Bool {
+        guard let interval else { return places.contains(count) }
+        // Hardly any changed ReadyForQuery is good enough for the conversation to go on.
+        if reply.first == UInt8(ascii: "Z"), !mutator.once(in: 4) { return false }
+        // A login that fails ends everything.
+        return mutator.once(in: count < 13 ? 5 * interval : interval)
+    }
+
     /// Messages a server sends that was asked for nothing.
-    public mutating func unasked() -> [UInt8] {
+    public mutating func unasked() -> Piece {
         changeCount += 1
-        return stray()
+        return Piece(bytes: stray(), isChanged: true)
     }
 
     /// True once in `count` times.
     public mutating func once(in count: Int) -> Bool { mutator.once(in: count) }
 
-    private mutating func change(_ reply: [UInt8], _ bytes: inout [UInt8], _ closes: inout Bool) {
+    private mutating func change(_ reply: ArraySlice<UInt8>, _ bytes: inout [UInt8], _ closes: inout Bool) {
+        if interval != nil, !mutator.once(in: 4) {
+            bytes += mutator.changeInside(Array(reply))
+            return
+        }
         switch mutator.below(20) {
         case 0: break
         case 1: bytes += reply + reply
@@ -80,7 +130,7 @@ public struct ReplyMutator {
             closes = true
         case 11: closes = true
         case 12: isSilent = mutator.once(in: 3)
-        default: bytes += mutator.change(reply)
+        default: bytes += mutator.change(Array(reply))
         }
     }
 
