@@ -304,8 +304,8 @@ extension PoolCore {
         if reply.kind == .close {
             statements.remove(reply.statement, from: server, &servers[server], &bytes)
         } else {
-            let group = servers[server].syncGroup
-            _ = statements.add(reply.statement, to: server, group: group, &servers[server])
+            // Its answer confirms it in the group it was sent in, whatever has been sent since.
+            _ = statements.add(reply.statement, to: server, group: reply.group, &servers[server])
         }
     }
 

@@ -183,6 +183,28 @@ import Testing
         #expect(rig.types(server) == "BS")
     }
 
+    /// The Parse that stands behind DEALLOCATE ALL in its group is confirmed, although the end of that group
+    /// has been sent when the answers come; who uses the statement later does not wait for anything.
+    @Test func whatIsPreparedInTheGroupOfDeallocateAllIsConfirmed() {
+        let rig = Rig()
+        let (client, server) = prepared(rig)
+        let deallocate = Send.parse("", "deallocate all") + Send.bind("") + Send.execute
+        rig.receive(client, deallocate + Send.parse("n", "select 7") + Send.sync)
+        #expect(rig.types(server) == "PBEPS")
+        rig.receive(
+            server,
+            Send.parseComplete + Send.bindComplete + Send.complete("DEALLOCATE ALL") + Send.parseComplete
+                + Send.ready())
+        #expect(rig.types(client) == "12C1Z")
+        for _ in 0..<3 {
+            rig.receive(client, Send.bind("n") + Send.sync)
+            #expect(rig.types(server) == "BS")
+            rig.receive(server, Send.bindComplete + Send.ready())
+            #expect(rig.types(client) == "2Z")
+        }
+        rig.expectEmptiness()
+    }
+
     /// With one server and two clients of different settings, what one has prepared is not the other's: a
     /// date written in its text means another day.
     @Test func statementsAreNotSharedBetweenDifferentSettings() {
