@@ -42,6 +42,9 @@ struct Reply: BitwiseCopyable {
     /// The client's unnamed statement before, or 0. It comes back if PostgreSQL skips the message.
     var unnamed: UInt32 = 0
 
+    /// ReadyForQuery belongs to it.
+    var endsGroup: Bool { kind == .sync || kind == .query || kind == .functionCall }
+
     init(_ kind: Kind, _ fate: Fate) {
         self.kind = kind
         self.fate = fate

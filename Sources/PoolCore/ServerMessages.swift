@@ -321,7 +321,11 @@ extension PoolCore {
             servers[server].replies.removeFirst(in: &replies)
         }
         if let end = rest.firstIndex(where: { $0.kind == .copyEnd }) {
-            for index in 1...max(end, 1) where index <= end { letGo(of: rest[index]) }
+            for index in 1...max(end, 1) where index <= end {
+                // What ended a group there is settled together with the query, as nothing else answers it.
+                if rest[0].kind == .query, rest[index].endsGroup { rest[0].group = rest[index].group }
+                letGo(of: rest[index])
+            }
             rest.removeSubrange(min(1, end)...end)
         }
         while index < rest.count {
@@ -348,10 +352,7 @@ extension PoolCore {
     /// Where PostgreSQL has ignored the Sync in front of a held message, the message belongs to the group of
     /// the COPY, and no answer to a Sync will let it go on.
     private mutating func resumeBehindCopy(_ server: Handle<Server>) {
-        let endsGroup = servers[server].replies.all(in: replies).contains { reply in
-            reply.kind == .sync || reply.kind == .query || reply.kind == .functionCall
-        }
-        guard !endsGroup else { return }
+        guard !servers[server].replies.all(in: replies).contains(where: \.endsGroup) else { return }
         servers[server].settledGroup = servers[server].syncGroup &- 1
         let client = servers[server].client
         guard !client.isNone, clients[client].awaitsReplies else { return }

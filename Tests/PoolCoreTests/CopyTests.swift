@@ -182,6 +182,28 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// PostgreSQL ignores a Sync among the data of a COPY. When the query has been answered nothing is in
+    /// doubt any more, also not what was sent with that Sync: a name that is used twice is refused, and not
+    /// held for an answer that will never come.
+    @Test func aSyncIgnoredByASimpleCopyIsSettledWithIt() {
+        let rig = Rig()
+        let (client, server) = rig.session()
+        rig.receive(client, Send.parse("a", "select 1") + Send.sync)
+        rig.receive(server, Send.parseComplete + Send.ready())
+        rig.run(client, server, "begin", "T")
+        rig.receive(client, Send.query("copy t from stdin"))
+        rig.receive(server, Send.copyIn)
+        rig.receive(client, Send.sync + Send.copyData("1") + Send.copyDone)
+        rig.receive(server, Send.complete("COPY 1") + Send.ready("T"))
+        _ = rig.raw(server)
+        _ = rig.raw(client)
+        rig.receive(client, Send.parse("a", "select 2") + Send.sync)
+        #expect(rig.types(server) == "PS")
+        rig.receive(server, Send.error("42P05", "it exists") + Send.ready("E"))
+        #expect(rig.types(client) == "EZ")
+        rig.expectEmptiness()
+    }
+
     @Test func functionCallsAndPipelinesOfSyncs() {
         let rig = Rig()
         let (client, server) = rig.session()
