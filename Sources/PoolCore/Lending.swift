@@ -191,7 +191,12 @@ extension PoolCore {
             // Each pause ends by itself: when the shorter one is over, the other one goes on.
             if lends > now { nextLending = min(nextLending, lends) } else { pools[pool].lendsFrom = 0 }
             if asks > now { nextLending = min(nextLending, asks) } else { pools[pool].asksFrom = 0 }
-            if lends > 0 && lends <= now || asks > 0 && asks <= now { serveWaiters(pool) }
+            let hasRested = lends > 0 && lends <= now
+            if hasRested || asks > 0 && asks <= now { serveWaiters(pool) }
+            // Who waits elsewhere has counted on a server that somebody here has taken meanwhile.
+            if hasRested, pools[pool].idle.isEmpty, !isAlone {
+                tell(each: ledger.othersWaiting(pools[pool].entry), .freed)
+            }
         }
     }
 

@@ -64,6 +64,16 @@ extension PoolCore {
         actions.append(.tell(worker: worker, offset: start, count: output.count - start))
     }
 
+    /// Sends a message to each worker of which the bit is set.
+    mutating func tell(each workers: UInt64, _ message: InboxMessage) {
+        var mask = workers
+        while mask != 0 {
+            let other = mask.trailingZeroBitCount
+            mask &= mask &- 1
+            if other < workerCount { tell(other, message) }
+        }
+    }
+
     /// How long a pool does not ask again for a free server after it has: whoever has been asked knows who
     /// waits, and where there are many waiters every one of them would ask.
     private static var askingPause: UInt64 { 1_000_000 }
@@ -95,13 +105,9 @@ extension PoolCore {
     /// A server has been closed: whoever waits for one of the limits it counted in tries again.
     mutating func tellFreed(_ entry: LedgerPool) {
         guard !isAlone else { return }
-        var mask = ledger.othersLimited(entry) & ~freedTold
+        let mask = ledger.othersLimited(entry) & ~freedTold
         freedTold |= mask
-        while mask != 0 {
-            let other = mask.trailingZeroBitCount
-            mask &= mask &- 1
-            if other < workerCount { tell(other, .freed) }
-        }
+        tell(each: mask, .freed)
     }
 
     /// What another worker says.
@@ -159,12 +165,8 @@ extension PoolCore {
     /// server.
     mutating func tellWelcome(_ pool: Handle<Pool>) {
         guard !isAlone else { return }
-        var mask = ledger.othersWaiting(pools[pool].entry)
-        while mask != 0 {
-            let other = mask.trailingZeroBitCount
-            mask &= mask &- 1
-            if other < workerCount { tell(other, .welcome(description(of: pool))) }
-        }
+        let mask = ledger.othersWaiting(pools[pool].entry)
+        if mask != 0 { tell(each: mask, .welcome(description(of: pool))) }
     }
 
     /// What other workers may want to know of a pool.

@@ -259,6 +259,25 @@ import Testing
         #expect(rigs[1].raw(lent) == Send.query("select 'far'"))
     }
 
+    /// Who was asked first keeps his server for a moment, and then a client of his own takes it for long: the
+    /// next one is asked.
+    @Test func whoeverIsPromisedAServerHearsThatItIsGone() throws {
+        let rigs = workers(3, "default_pool_size = 2")
+        let (near, first) = rigs[0].session()
+        _ = rigs[1].session()
+        let far = rigs[2].client()
+        try carry(rigs)
+        rigs[0].run(near, first, "select 1")
+        rigs[2].receive(far, Send.query("select 'far'"))
+        for post in rigs[2].takePosted() { try rigs[post.worker].take(post) }
+        #expect(rigs[0].record(of: first)?.state == .idle)
+        rigs[0].run(near, first, "begin", "T")
+        let lent = try carry(rigs)
+        try #require(lent.count == 1)
+        #expect(rigs[2].raw(lent[0]) == Send.query("select 'far'"))
+        #expect(rigs[0].core.ledger.faults().isEmpty)
+    }
+
     // MARK: When something goes wrong
 
     @Test func aMessageWithoutRoomLeavesTheServerWhereItIs() throws {
