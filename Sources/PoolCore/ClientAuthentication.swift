@@ -11,6 +11,8 @@ extension PoolCore {
     /// A user that does not exist goes through the same exchange as one that does, and fails at its end.
     mutating func authenticate(_ client: Handle<Client>) {
         guard let login = clientLogins[client] else { return }
+        // Whoever had to be looked up has waited for us until now.
+        clients[client].lastActivity = now
         let start = output.count
         switch login.method {
         case .any:

@@ -254,6 +254,19 @@ import Testing
         #expect(rig.state(of: client) == .waitingForWelcome)
     }
 
+    /// The client is asked after the query: its step begins then.
+    @Test func theTimeOfTheQueryIsNotTheClients() {
+        let rig = rig("client_login_step_timeout = 2")
+        let (client, server) = asked(rig)
+        rig.advance(milliseconds: 3000)
+        rig.receive(server, Answer.user("carol", "secret"))
+        #expect(rig.messages(client)[0].body == [0, 0, 0, 3])
+        rig.advance(milliseconds: 1500)
+        #expect(rig.isOpen(client))
+        rig.advance(milliseconds: 1500)
+        #expect(rig.error(client).contains("client_login_step_timeout"))
+    }
+
     @Test func aClientThatLeavesCostsNoServer() {
         let rig = rig("default_pool_size = 1")
         let (client, server) = asked(rig)
