@@ -416,7 +416,8 @@ extension Worker {
         guard !socket.isDeparting, !socket.far.isStalled else { return }
         guard !socket.outgoing.isEmpty || socket.outgoingEnd != nil else { return }
         socket.isDeparting = true
-        world.schedule(after: latency()) { self.deliver(socket) }
+        // Whose it is by then: the network does not care who has sent the bytes.
+        world.schedule(after: latency()) { socket.worker.deliver(socket) }
     }
 
     private func deliver(_ socket: Socket) {
@@ -431,7 +432,7 @@ extension Worker {
         socket.far.received(socket.outgoing.take(count))
         if socket.waitsForRoom {
             socket.waitsForRoom = false
-            world.schedule(after: latency()) { self.sent(socket) }
+            world.schedule(after: latency()) { socket.worker.sent(socket) }
         }
         depart(socket)
     }

@@ -111,12 +111,6 @@ final class Worker {
             return tell(.told(message))
         }
         trace.note(now, "worker \(index) is lent a server of worker \(server.sender)")
-        if setup.isVirtual, let backend = socket?.far as? Backend, !backend.isGone,
-            backend.statementCount != server.statements.count
-        {
-            let count = server.statements.count
-            fail("server \(backend.number) has \(backend.statementCount) statements, not \(count)")
-        }
         guard meant == incarnation, let socket else {
             core.refuse(server)
             if let socket { world.letGo(socket) }
@@ -125,7 +119,14 @@ final class Worker {
         // Another descriptor of the same connection.
         let id = ConnectionID(slot: UInt32(world.sockets.count), generation: 1)
         world.sockets.append(socket)
+        let backend = socket.far as? Backend
+        let statementCount = backend?.statementCount
         tell(.lent(server, id))
+        // What the sender has withdrawn meanwhile is not taken, and may have been used since.
+        guard setup.isVirtual, socket.worker === self, let backend, !backend.isGone, let statementCount,
+            statementCount != server.statements.count
+        else { return }
+        fail("server \(backend.number) has \(statementCount) statements, not \(server.statements.count)")
     }
 
     /// Another worker sends a client.
@@ -134,9 +135,7 @@ final class Worker {
             return fail("a worker sends a client that cannot be read")
         }
         trace.note(now, "worker \(index) is sent a client of worker \(client.sender)")
-        if !socket.worker.isDead, socket.state == .open, client.input != socket.held {
-            fail("a client's input is lost on the way")
-        }
+        let isChanged = isChanged(client, socket)
         guard isMeant else {
             core.refuse(client)
             return world.letGo(socket)
@@ -145,6 +144,7 @@ final class Worker {
         world.sockets.append(socket)
         world.statistics.moved += 1
         tell(.moved(client, id))
+        if isChanged, socket.worker === self { fail("a client's input is lost on the way") }
     }
 
     /// Another worker sends a client with its server.
@@ -153,9 +153,7 @@ final class Worker {
             return fail("a worker sends a session that cannot be read")
         }
         trace.note(now, "worker \(index) is sent a session of worker \(session.client.sender)")
-        if !sockets[0].worker.isDead, sockets[0].state == .open, session.client.input != sockets[0].held {
-            fail("a client's input is lost on the way")
-        }
+        let isChanged = isChanged(session.client, sockets[0])
         guard isMeant else {
             core.refuse(session)
             return sockets.forEach(world.letGo)
@@ -167,6 +165,13 @@ final class Worker {
             .movedSession(
                 session, ConnectionID(slot: slot, generation: 1),
                 server: ConnectionID(slot: slot + 1, generation: 1)))
+        if isChanged, sockets[0].worker === self { fail("a client's input is lost on the way") }
+    }
+
+    /// Whether a client's record has other input than its sender has held; what the sender has withdrawn
+    /// meanwhile, and goes on with, is not taken.
+    private func isChanged(_ client: MovedClient, _ socket: Socket) -> Bool {
+        !socket.worker.isDead && socket.state == .open && client.input != socket.held
     }
 
     func checkInvariants() {
