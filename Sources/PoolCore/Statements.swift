@@ -344,9 +344,11 @@ struct Statements: ~Copyable {
         remove(id, from: server, &record, &pool)
     }
 
-    /// Notes that ParseComplete has arrived for the statement as sent in this group.
+    /// Notes that ParseComplete has arrived for the statement as sent in this group. While a Close that was
+    /// sent behind that Parse is unanswered, it says nothing about the Parse behind the Close.
     mutating func confirm(_ id: UInt32, on server: Handle<Server>, group: UInt32) {
-        guard let entry = entry(server, id), onServers[entry].group == group, !onServers[entry].isClosing
+        guard let entry = entry(server, id), onServers[entry].group == group, !onServers[entry].isClosing,
+            onServers[entry].closesInFlight == 0
         else { return }
         onServers[entry].isConfirmed = true
     }
