@@ -622,6 +622,37 @@ import Testing
         rig.expectEmptiness()
     }
 
+    /// Prepared, closed to make room, and prepared again in one group: the answer to the first Parse says
+    /// nothing about the second, which is skipped here.
+    @Test func theAnswerToAnEarlierParseIsNotTakenForThatToALaterOne() {
+        let rig = Rig("max_prepared_statements = 1")
+        let (client, server) = prepared(rig)
+        // Behind a Bind, which may change settings, these are nobody else's, and stay as they are.
+        rig.receive(
+            client, Send.bind("a") + Send.parse("b", "select 2") + Send.parse("c", "select 3") + Send.sync)
+        #expect(rig.types(server) == "BCPCPS")
+        rig.receive(
+            server,
+            Send.bindComplete + Send.closeComplete + Send.parseComplete + Send.closeComplete
+                + Send.parseComplete + Send.ready())
+        #expect(rig.types(client) == "211Z")
+        rig.receive(client, Send.bind("b") + Send.bind("c") + Send.bind("b") + Send.sync)
+        #expect(rig.types(server) == "CPBCPBCPBS")
+        rig.receive(server, Send.closeComplete + Send.parseComplete)
+        rig.receive(client, Send.bind("b") + Send.sync)
+        #expect(rig.types(server) == "")
+        rig.receive(
+            server,
+            Send.bindComplete + Send.closeComplete + Send.parseComplete
+                + Send.error("42P03", "cursor already exists") + Send.ready())
+        #expect(rig.types(client) == "2EZ")
+        #expect(rig.types(server) == "CPBS")
+        rig.receive(
+            server, Send.closeComplete + Send.parseComplete + Send.bindComplete + Send.ready())
+        #expect(rig.types(client) == "2Z")
+        rig.expectEmptiness()
+    }
+
     @Test func onlyOurOwnNamesAreReplacedInErrors() {
         let rig = Rig()
         let (client, server) = prepared(rig)
